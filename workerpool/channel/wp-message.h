@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* The heads of the frames that have one. Pure. Decoding fails with WP_ERROR_PROTOCOL. */
+
+/* CHUNK; the body is a payload of n_tasks records. */
+typedef struct
+{
+  guint64 first;        /* index in the batch of the chunk's first task */
+  guint32 n_tasks;
+  const char *function; /* NUL-terminated */
+  const char *codec;    /* NUL-terminated; "" means plain GVariant values */
+} WpChunkHead;
+
+/* RESULTS; the body is a payload of n_results records, of the tasks offset … in the chunk. */
+typedef struct
+{
+  guint32 offset;
+  guint32 n_results;
+  guint64 elapsed;      /* nanoseconds these tasks ran */
+} WpResultsHead;
+#define WP_RESULTS_HEAD_SIZE 16
+
+/* STARTED and CANCEL: the offset of a task in chunk 'sequence'. */
+typedef struct
+{
+  guint32 offset;
+} WpTaskHead;
+#define WP_TASK_HEAD_SIZE 8
+
+/* Returns the head's length; 'buffer' must hold wp_chunk_head_get_size () bytes. */
+gsize    wp_chunk_head_get_size (const WpChunkHead *head);
+void     wp_chunk_head_encode   (const WpChunkHead *head, guint8 *buffer);
+/* The strings point into buffer. */
+gboolean wp_chunk_head_decode   (WpChunkHead *head, const guint8 *buffer, gsize size, GError **error);
+
+void     wp_results_head_encode (const WpResultsHead *head, guint8 buffer[WP_RESULTS_HEAD_SIZE]);
+gboolean wp_results_head_decode (WpResultsHead *head, const guint8 *buffer, gsize size, GError **error);
+
+void     wp_task_head_encode    (const WpTaskHead *head, guint8 buffer[WP_TASK_HEAD_SIZE]);
+gboolean wp_task_head_decode    (WpTaskHead *head, const guint8 *buffer, gsize size, GError **error);
+
+G_END_DECLS

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "channel/wp-macros.h"
+#include "launch/wp-worker-process.h"
+
+G_BEGIN_DECLS
+
+/**
+ * WpStartMethod:
+ * @WP_START_METHOD_SPAWN: a fresh process runs the host
+ * @WP_START_METHOD_FORK: a copy of the calling process
+ * @WP_START_METHOD_FORKSERVER: a copy of a server process that has loaded the host
+ * @WP_START_METHOD_THREADING: a thread of the calling process
+ *
+ * How a worker comes to life.
+ */
+typedef enum
+{
+  WP_START_METHOD_SPAWN,
+  WP_START_METHOD_FORK,
+  WP_START_METHOD_FORKSERVER,
+  WP_START_METHOD_THREADING,
+} WpStartMethod;
+
+#define WP_TYPE_LAUNCHER (wp_launcher_get_type ())
+WP_PUBLIC
+G_DECLARE_DERIVABLE_TYPE (WpLauncher, wp_launcher, WP, LAUNCHER, GObject)
+
+/**
+ * WpLauncherClass:
+ * @parent_class: the parent class
+ * @launch: starts one worker and returns it without waiting for it to report in. Called in the thread of the
+ *   pool's I/O, and for one worker at a time.
+ *
+ * The class of the ways to start a worker.
+ */
+struct _WpLauncherClass
+{
+  GObjectClass parent_class;
+
+  WpWorkerProcess *(*launch) (WpLauncher *launcher, guint worker_id, GError **error);
+
+  /*< private >*/
+  gpointer padding[8];
+};
+
+WP_PUBLIC
+WpWorkerProcess *wp_launcher_launch (WpLauncher *self, guint worker_id, GError **error);
+
+G_END_DECLS

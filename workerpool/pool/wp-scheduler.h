@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* The scheduler decides which worker runs which tasks, and what a death, a cancellation or the end
+ * of the pool means for each task. It is pure: events go in by the functions below, actions come out
+ * of wp_scheduler_next_action (), and time is an argument (monotonic nanoseconds). It knows tasks only
+ * as indices of a batch; arguments, results, processes and callbacks are its caller's.
+ *
+ * Its invariants, for any history of events:
+ *  - each pushed index of a batch ends exactly once: by wp_scheduler_results () (delivered), or by
+ *    one WP_ACTION_FAIL_TASKS;
+ *  - a batch that is closed, with all its tasks ended, gets exactly one WP_ACTION_BATCH_ENDED;
+ *  - a task is with at most one worker at a time, and a worker never holds more chunks than the depth;
+ *  - after drain or terminate, and once the workers have gone, WP_ACTION_STOPPED comes, once.
+ */
+
+/* The work that an automatic chunk aims at: long against the cost of a frame (tens of microseconds),
+ * short against a person's patience with a progress bar. */
+#define WP_CHUNK_TARGET_NS (2 * G_GINT64_CONSTANT (1000000))
+/* A worker gets its next chunk ahead while it holds less estimated work than this. */
+#define WP_PREFETCH_NS (2 * WP_CHUNK_TARGET_NS)
+/* An idle worker takes tasks back from one that has not reported for this long. */
+#define WP_RECALL_AFTER_NS (2 * WP_CHUNK_TARGET_NS)
+#define WP_MAX_CHUNK 32768
+
+/* Workers that die before they are ready, one after the other with none becoming ready, until the
+ * queued tasks fail. */
+#define WP_MAX_FAILED_STARTS 5
+/* Workers that die while they run no task, with no task ended between. */
+#define WP_MAX_IDLE_DEATHS 10
+/* While other workers live, a failed start is tried again after this. */
+#define WP_START_RETRY_NS (G_GINT64_CONSTANT (500) * 1000000)
+
+typedef struct _WpScheduler WpScheduler;
+typedef struct _WpSchedulerBatch WpSchedulerBatch;
+
+typedef struct
+{
+  guint n_jobs;        /* 1 … */
+  guint depth;         /* most chunks in flight on one worker, 1 … */
+  gint64 cancel_grace; /* ns between the cancel flag, SIGTERM and SIGKILL */
+  gint64 stop_grace;   /* ns a stopping worker has before SIGKILL */
+} WpSchedulerConfig;
+
+typedef struct
+{
+  gpointer tag;         /* the caller's; comes back in actions */
+  const char *function; /* tasks of one function share an estimate of their run time; copied */
+  int priority;         /* higher first */
+  guint chunk_size;     /* 0: automatic */
+  guint n_splits;       /* 0: automatic; else chunks of ceil (n_total / n_splits), at least 1 */
+  guint64 n_total;      /* as far as known, 0 otherwise; only used with n_splits */
+  guint max_retries;    /* how often a task may run again after its worker died */
+  gboolean keep_workers;/* FALSE: when this batch has ended and no other is active, workers stop */
+} WpBatchPlan;
+
+typedef enum
+{
+  WP_FAIL_WORKER_DIED,  /* it ran on a worker that died (action.worker), and no retry is left */
+  WP_FAIL_NO_WORKER,    /* no worker could be started */
+  WP_FAIL_CANCELLED,    /* its batch was cancelled */
+  WP_FAIL_TERMINATED,   /* the pool was terminated */
+} WpFailReason;
+
+typedef enum
+{
+  WP_ACTION_START_WORKER,  /* worker; answer: worker_ready or worker_gone */
+  WP_ACTION_STOP_WORKER,   /* worker: ask it to end; answer: worker_gone */
+  WP_ACTION_KILL_WORKER,   /* worker, signal (SIGTERM or SIGKILL); answer: worker_gone */
+  WP_ACTION_SEND_CHUNK,    /* worker, sequence, batch, first, n_tasks, attempt */
+  WP_ACTION_RECALL,        /* worker, sequence, n_tasks (the most to take); answer at once: recalled () */
+  WP_ACTION_CANCEL_TASK,   /* worker, sequence, offset: set the cancel flag of the chunk's running task:
+                              the first that has no result yet */
+  WP_ACTION_FAIL_TASKS,    /* batch, first, n_tasks, reason, worker (for WORKER_DIED), attempt */
+  WP_ACTION_BATCH_ENDED,   /* batch: the handle is invalid after this */
+  WP_ACTION_DRAINED,       /* nothing is queued or running any more (edge: there was something) */
+  WP_ACTION_STOPPED,       /* drained or terminated, and no worker is left */
+} WpActionType;
+
+typedef struct
+{
+  WpActionType type;
+  guint worker;
+  guint64 sequence;         /* of the chunk; unique in the scheduler's life, from 1 */
+  WpSchedulerBatch *batch;
+  gpointer tag;             /* the batch's */
+  guint64 first;
+  guint n_tasks;
+  guint offset;
+  guint attempt;            /* 0 for a first run */
+  WpFailReason reason;
+  int signal;
+} WpAction;
+
+WpScheduler      *wp_scheduler_new          (const WpSchedulerConfig *config);
+void              wp_scheduler_free         (WpScheduler *scheduler);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (WpScheduler, wp_scheduler_free)
+
+/* The next thing to do, FALSE when there is none. To be called after every event until FALSE; some
+ * actions (RECALL) want their answer before the next call. */
+gboolean          wp_scheduler_next_action  (WpScheduler *scheduler, gint64 now, WpAction *action);
+/* When wp_scheduler_next_action () must be called next even without an event; G_MAXINT64: never. */
+gint64            wp_scheduler_get_deadline (WpScheduler *scheduler);
+
+/* Events of the caller. Not allowed after drain () or terminate (): add_batch, push. */
+WpSchedulerBatch *wp_scheduler_add_batch    (WpScheduler *scheduler, const WpBatchPlan *plan);
+void              wp_scheduler_push         (WpScheduler *scheduler, WpSchedulerBatch *batch, guint64 n_tasks);
+void              wp_scheduler_close        (WpScheduler *scheduler, WpSchedulerBatch *batch);
+/* Queued tasks fail at once with CANCELLED, and so does everything that is taken back; a running task is
+ * flagged, then SIGTERM, then SIGKILL (its worker's other chunks are taken back before a signal); whatever
+ * still comes from it is reported as FAIL_TASKS CANCELLED. Closes the batch. */
+void              wp_scheduler_cancel       (WpScheduler *scheduler, WpSchedulerBatch *batch, gint64 now);
+/* Makes every worker start that n_jobs allows, tasks or not. */
+void              wp_scheduler_start        (WpScheduler *scheduler);
+/* Closes every batch, lets the tasks end, stops the workers. */
+void              wp_scheduler_drain        (WpScheduler *scheduler);
+/* Fails every task with TERMINATED and kills the workers with SIGKILL. May follow drain (). */
+void              wp_scheduler_terminate    (WpScheduler *scheduler);
+
+/* Events of the workers. */
+/* can_recall: RECALL and exact claims work on this worker's channel. */
+void              wp_scheduler_worker_ready (WpScheduler *scheduler, guint worker, gboolean can_recall);
+
+typedef struct
+{
+  gpointer tag;
+  guint64 first;      /* index in the batch of the first result that counts */
+  guint skip;         /* how many results of the frame to pass over (salvage: seen before) */
+  guint n_tasks;      /* how many count */
+  gboolean deliver;   /* FALSE: the batch was cancelled, FAIL_TASKS will come for them */
+} WpResultsRange;
+
+/* Results of tasks offset … offset + n_results - 1 of a chunk; elapsed: how long these ran, in ns; done: the
+ * chunk has no more. They come in order and without gap, except with salvage, where results seen before may
+ * come again. FALSE: the worker has no such chunk or task, or 'done' came before the chunk's end: it broke the
+ * protocol; nothing has changed. */
+gboolean          wp_scheduler_results      (WpScheduler    *scheduler,
+                                             guint           worker,
+                                             guint64         sequence,
+                                             guint           offset,
+                                             guint           n_results,
+                                             guint64         elapsed,
+                                             gboolean        done,
+                                             gboolean        salvage,
+                                             gint64          now,
+                                             WpResultsRange *range);
+/* The answer to RECALL: the last n_tasks of the chunk did not start and never will on this worker. */
+void              wp_scheduler_recalled     (WpScheduler *scheduler, guint worker, guint64 sequence, guint n_tasks);
+
+/* The worker has ended, asked or not; a launch that failed counts too (before worker_ready). When it was running
+ * a task: running, and that task's chunk and offset (the caller derives them from the board's claims after the
+ * salvaged results were reported). */
+void              wp_scheduler_worker_gone  (WpScheduler *scheduler,
+                                             guint        worker,
+                                             gboolean     running,
+                                             guint64      sequence,
+                                             guint        offset,
+                                             gint64       now);
+
+/* What the worker holds, oldest first: for the caller to compare with the claims. Returns the number of chunks. */
+typedef struct
+{
+  guint64 sequence;
+  guint n_tasks;     /* less what was taken back */
+  guint n_results;   /* so many have ended */
+} WpHeldChunk;
+guint             wp_scheduler_get_held     (WpScheduler *scheduler, guint worker, WpHeldChunk *held, guint n_held);
+
+guint             wp_scheduler_get_n_workers(WpScheduler *scheduler); /* ready */
+guint             wp_scheduler_get_n_busy   (WpScheduler *scheduler); /* with at least one chunk */
+guint64           wp_scheduler_get_n_queued (WpScheduler *scheduler); /* tasks with no worker yet */
+guint64           wp_scheduler_get_n_active (WpScheduler *scheduler); /* tasks that have not ended */
+/* The chunk size that automatic chunking would use now; for the default of max-active-tasks. */
+guint             wp_scheduler_get_chunk_size (WpScheduler *scheduler, WpSchedulerBatch *batch);
+
+G_END_DECLS

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "channel/wp-macros.h"
+
+G_BEGIN_DECLS
+
+#define WP_TYPE_TASK_CONTEXT (wp_task_context_get_type ())
+WP_PUBLIC
+G_DECLARE_FINAL_TYPE (WpTaskContext, wp_task_context, WP, TASK_CONTEXT, GObject)
+
+WP_PUBLIC
+guint    wp_task_context_get_worker_id  (WpTaskContext *self);
+WP_PUBLIC
+guint64  wp_task_context_get_task_index (WpTaskContext *self);
+WP_PUBLIC
+gboolean wp_task_context_is_cancelled   (WpTaskContext *self);
+
+G_END_DECLS
