@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "channel/wp-macros.h"
+
+G_BEGIN_DECLS
+
+#define WP_TYPE_RESULT (wp_result_get_type ())
+WP_PUBLIC
+G_DECLARE_FINAL_TYPE (WpResult, wp_result, WP, RESULT, GObject)
+
+WP_PUBLIC
+guint64       wp_result_get_index (WpResult *self);
+WP_PUBLIC
+GVariant     *wp_result_get_value (WpResult *self);
+WP_PUBLIC
+const GError *wp_result_get_error (WpResult *self);
+
+G_END_DECLS

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "channel/wp-macros.h"
+
+G_BEGIN_DECLS
+
+/**
+ * WpOnError:
+ * @WP_ON_ERROR_STOP: the first failed task cancels the tasks that have not ended yet
+ * @WP_ON_ERROR_CONTINUE: the other tasks go on
+ *
+ * What a failed task means for the others of its map or batch.
+ *
+ * Since: 1.0
+ */
+typedef enum
+{
+  WP_ON_ERROR_STOP,
+  WP_ON_ERROR_CONTINUE,
+} WpOnError;
+
+#define WP_TYPE_ON_ERROR (wp_on_error_get_type ())
+WP_PUBLIC
+GType wp_on_error_get_type (void);
+
+#define WP_TYPE_TASK_OPTIONS (wp_task_options_get_type ())
+WP_PUBLIC
+G_DECLARE_FINAL_TYPE (WpTaskOptions, wp_task_options, WP, TASK_OPTIONS, GObject)
+
+WP_PUBLIC
+WpTaskOptions *wp_task_options_new                  (void);
+WP_PUBLIC
+gboolean       wp_task_options_get_ordered          (WpTaskOptions *self);
+WP_PUBLIC
+void           wp_task_options_set_ordered          (WpTaskOptions *self, gboolean ordered);
+WP_PUBLIC
+guint          wp_task_options_get_chunk_size       (WpTaskOptions *self);
+WP_PUBLIC
+void           wp_task_options_set_chunk_size       (WpTaskOptions *self, guint chunk_size);
+WP_PUBLIC
+guint          wp_task_options_get_n_splits         (WpTaskOptions *self);
+WP_PUBLIC
+void           wp_task_options_set_n_splits         (WpTaskOptions *self, guint n_splits);
+WP_PUBLIC
+guint          wp_task_options_get_max_active_tasks (WpTaskOptions *self);
+WP_PUBLIC
+void           wp_task_options_set_max_active_tasks (WpTaskOptions *self, guint max_active_tasks);
+WP_PUBLIC
+guint          wp_task_options_get_max_retries      (WpTaskOptions *self);
+WP_PUBLIC
+void           wp_task_options_set_max_retries      (WpTaskOptions *self, guint max_retries);
+WP_PUBLIC
+int            wp_task_options_get_priority         (WpTaskOptions *self);
+WP_PUBLIC
+void           wp_task_options_set_priority         (WpTaskOptions *self, int priority);
+WP_PUBLIC
+WpOnError      wp_task_options_get_on_error         (WpTaskOptions *self);
+WP_PUBLIC
+void           wp_task_options_set_on_error         (WpTaskOptions *self, WpOnError on_error);
+
+G_END_DECLS

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "launch/wp-launcher.h"
+#include "pool/wp-batch.h"
+#include "pool/wp-task-options.h"
+
+G_BEGIN_DECLS
+
+#define WP_TYPE_WORKER_POOL (wp_worker_pool_get_type ())
+WP_PUBLIC
+G_DECLARE_FINAL_TYPE (WpWorkerPool, wp_worker_pool, WP, WORKER_POOL, GObject)
+
+WP_PUBLIC
+WpWorkerPool       *wp_worker_pool_new                  (guint n_jobs);
+
+WP_PUBLIC
+guint               wp_worker_pool_get_n_jobs           (WpWorkerPool *self);
+WP_PUBLIC
+void                wp_worker_pool_set_n_jobs           (WpWorkerPool *self, guint n_jobs);
+WP_PUBLIC
+gboolean            wp_worker_pool_get_daemon           (WpWorkerPool *self);
+WP_PUBLIC
+void                wp_worker_pool_set_daemon           (WpWorkerPool *self, gboolean daemon);
+WP_PUBLIC
+WpStartMethod       wp_worker_pool_get_start_method     (WpWorkerPool *self);
+WP_PUBLIC
+void                wp_worker_pool_set_start_method     (WpWorkerPool *self, WpStartMethod start_method);
+WP_PUBLIC
+gboolean            wp_worker_pool_get_keep_alive       (WpWorkerPool *self);
+WP_PUBLIC
+void                wp_worker_pool_set_keep_alive       (WpWorkerPool *self, gboolean keep_alive);
+WP_PUBLIC
+const char * const *wp_worker_pool_get_host             (WpWorkerPool *self);
+WP_PUBLIC
+void                wp_worker_pool_set_host             (WpWorkerPool *self, const char * const *host);
+WP_PUBLIC
+WpLauncher         *wp_worker_pool_get_launcher         (WpWorkerPool *self);
+WP_PUBLIC
+void                wp_worker_pool_set_launcher         (WpWorkerPool *self, WpLauncher *launcher);
+WP_PUBLIC
+guint               wp_worker_pool_get_start_timeout    (WpWorkerPool *self);
+WP_PUBLIC
+void                wp_worker_pool_set_start_timeout    (WpWorkerPool *self, guint milliseconds);
+WP_PUBLIC
+guint               wp_worker_pool_get_grace_period     (WpWorkerPool *self);
+WP_PUBLIC
+void                wp_worker_pool_set_grace_period     (WpWorkerPool *self, guint milliseconds);
+WP_PUBLIC
+guint               wp_worker_pool_get_n_workers        (WpWorkerPool *self);
+WP_PUBLIC
+guint               wp_worker_pool_get_n_busy           (WpWorkerPool *self);
+WP_PUBLIC
+guint64             wp_worker_pool_get_n_queued         (WpWorkerPool *self);
+
+WP_PUBLIC
+gboolean            wp_worker_pool_start                (WpWorkerPool *self, GError **error);
+
+WP_PUBLIC
+GVariant           *wp_worker_pool_apply                (WpWorkerPool  *self,
+                                                         const char    *function,
+                                                         GVariant      *args,
+                                                         WpTaskOptions *options,
+                                                         GCancellable  *cancellable,
+                                                         GError       **error);
+WP_PUBLIC
+void                wp_worker_pool_apply_async          (WpWorkerPool       *self,
+                                                         const char         *function,
+                                                         GVariant           *args,
+                                                         WpTaskOptions      *options,
+                                                         GCancellable       *cancellable,
+                                                         GAsyncReadyCallback callback,
+                                                         gpointer            user_data);
+WP_PUBLIC
+GVariant           *wp_worker_pool_apply_finish         (WpWorkerPool *self,
+                                                         GAsyncResult *result,
+                                                         GError      **error);
+WP_PUBLIC
+GVariant           *wp_worker_pool_map                  (WpWorkerPool  *self,
+                                                         const char    *function,
+                                                         GVariant      *items,
+                                                         WpTaskOptions *options,
+                                                         GCancellable  *cancellable,
+                                                         GError       **error);
+WP_PUBLIC
+void                wp_worker_pool_map_async            (WpWorkerPool       *self,
+                                                         const char         *function,
+                                                         GVariant           *items,
+                                                         WpTaskOptions      *options,
+                                                         GCancellable       *cancellable,
+                                                         GAsyncReadyCallback callback,
+                                                         gpointer            user_data);
+WP_PUBLIC
+GVariant           *wp_worker_pool_map_finish           (WpWorkerPool *self,
+                                                         GAsyncResult *result,
+                                                         GError      **error);
+WP_PUBLIC
+WpBatch            *wp_worker_pool_start_batch          (WpWorkerPool  *self,
+                                                         const char    *function,
+                                                         WpTaskOptions *options,
+                                                         GError       **error);
+WP_PUBLIC
+char              **wp_worker_pool_list_functions       (WpWorkerPool *self,
+                                                         const char   *module,
+                                                         GCancellable *cancellable,
+                                                         GError      **error);
+
+WP_PUBLIC
+gboolean            wp_worker_pool_stop_and_join        (WpWorkerPool *self,
+                                                         GCancellable *cancellable,
+                                                         GError      **error);
+WP_PUBLIC
+void                wp_worker_pool_stop_and_join_async  (WpWorkerPool       *self,
+                                                         GCancellable       *cancellable,
+                                                         GAsyncReadyCallback callback,
+                                                         gpointer            user_data);
+WP_PUBLIC
+gboolean            wp_worker_pool_stop_and_join_finish (WpWorkerPool *self,
+                                                         GAsyncResult *result,
+                                                         GError      **error);
+WP_PUBLIC
+gboolean            wp_worker_pool_join                 (WpWorkerPool *self,
+                                                         GCancellable *cancellable,
+                                                         GError      **error);
+WP_PUBLIC
+void                wp_worker_pool_terminate            (WpWorkerPool *self);
+
+G_END_DECLS
