@@ -61,14 +61,13 @@ typedef struct
   guint64 body_length; /* of the shared body when SHARED is set */
 } WpFrameHeader;
 
-/* A decoded frame. head and body point into memory that 'owner' keeps alive; body is 8-aligned and
- * NULL when it is shared. */
+/* A decoded frame. head and body are 8-aligned. */
 typedef struct
 {
   WpFrameHeader header;
-  const guint8 *head;
-  GBytes *body; /* owned; NULL for SHARED frames; empty, never NULL, otherwise */
-  guint8 *storage; /* owned: the head's bytes */
+  const guint8 *head; /* NULL when head_length is 0 */
+  GBytes *body;       /* owned; NULL for SHARED frames; empty, never NULL, otherwise */
+  guint8 *storage;    /* owned: the head's bytes */
 } WpFrame;
 
 void     wp_frame_clear         (WpFrame *frame);
@@ -93,10 +92,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (WpFrameDecoder, wp_frame_decoder_free)
 guint8  *wp_frame_decoder_get_space (WpFrameDecoder *decoder, gsize *size);
 /* n bytes have been put there. */
 void     wp_frame_decoder_advance   (WpFrameDecoder *decoder, gsize n);
-/* TRUE: *frame is the next one. FALSE without error: more bytes are needed.
+/* TRUE: *frame is the next one (what it held before is overwritten). FALSE without error: more bytes are needed.
  * FALSE with WP_ERROR_PROTOCOL: the stream is corrupt, and stays so. */
 gboolean wp_frame_decoder_next      (WpFrameDecoder *decoder, WpFrame *frame, GError **error);
 /* TRUE when a call of next() may find a frame in bytes that were read already. */
 gboolean wp_frame_decoder_has_bytes (WpFrameDecoder *decoder);
+/* TRUE between two frames: no byte of the next one has arrived. */
+gboolean wp_frame_decoder_is_empty  (WpFrameDecoder *decoder);
 
 G_END_DECLS

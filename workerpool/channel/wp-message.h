@@ -8,13 +8,17 @@ G_BEGIN_DECLS
 
 /* The heads of the frames that have one. Pure. Decoding fails with WP_ERROR_PROTOCOL. */
 
+/* The longest name of a function or a codec: a path and a symbol fit, and a head stays well within
+ * WP_FRAME_MAX_HEAD. Encoding longer ones is a programming error. */
+#define WP_MESSAGE_MAX_NAME (16u * 1024)
+
 /* CHUNK; the body is a payload of n_tasks records. */
 typedef struct
 {
   guint64 first;        /* index in the batch of the chunk's first task */
   guint32 n_tasks;
-  const char *function; /* NUL-terminated */
-  const char *codec;    /* NUL-terminated; "" means plain GVariant values */
+  const char *function; /* NUL-terminated UTF-8 */
+  const char *codec;    /* NUL-terminated UTF-8; "" means plain GVariant values */
 } WpChunkHead;
 
 /* RESULTS; the body is a payload of n_results records, of the tasks offset … in the chunk. */
