@@ -14,7 +14,7 @@ G_BEGIN_DECLS
  *   u16  length of the type string; 0: the type of the record before; 1: type_char is it
  *   u8   flags: WP_RECORD_ERROR
  *   u8   type_char
- *   type string, padded to 8          (when its length is above 1)
+ *   type string, NUL, padded to 8     (when its length is above 1)
  *   u64 length                        (when length is G_MAXUINT32)
  *   the value, serialised as GVariant does (little-endian), 8-aligned, padded to 8
  *
@@ -36,6 +36,14 @@ WpPayloadWriter *wp_payload_writer_new       (void);
 void             wp_payload_writer_free      (WpPayloadWriter *writer);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (WpPayloadWriter, wp_payload_writer_free)
 
+/* Why a value cannot travel: an untranslated clause such as "it is nested too deeply"; NULL when it can. To be
+ * asked before add () or store (), which take only such values. Costs nothing noticeable for values that were
+ * built in this process, unless they are large and hold variants. */
+const char      *wp_payload_find_fault       (GVariant *value);
+/* What an error record holds: the message is made valid UTF-8 and cut, so that the record fits the board.
+ * Returns: (transfer full): never floating */
+GVariant        *wp_payload_new_error        (const GError *error);
+
 /* value: not floating, in normal form (the caller's duty). Large values are referenced. */
 void             wp_payload_writer_add       (WpPayloadWriter *writer, GVariant *value);
 void             wp_payload_writer_add_error (WpPayloadWriter *writer, const GError *error);
@@ -46,19 +54,19 @@ void             wp_payload_writer_add_fixed (WpPayloadWriter    *writer,
                                               gsize               stride,
                                               guint               n);
 gsize            wp_payload_writer_get_size  (WpPayloadWriter *writer);
-/* The bytes, as one or more segments to be sent one after the other (each a multiple of 8 long);
+/* The bytes, as one or more segments to be sent one after the other (their sum is a multiple of 8);
  * the writer is empty afterwards. Never an empty array.
  * Returns: (transfer full) (element-type GBytes) */
 GPtrArray       *wp_payload_writer_finish    (WpPayloadWriter *writer);
 
-/* Appends one record at buffer, for a caller that owns the memory (the board). previous_type: the
+/* Appends one record at buffer (8-aligned), for a caller that owns the memory (the board). previous_type: the
  * type of the record before in the same payload, or NULL. Returns the bytes written, or 0 when the
  * record would not fit in 'space' (nothing useful has been written then). */
-gsize            wp_payload_store            (guint8             *buffer,
-                                              gsize               space,
-                                              const char         *previous_type,
-                                              GVariant           *value,
-                                              gboolean            is_error);
+gsize            wp_payload_store            (guint8     *buffer,
+                                              gsize       space,
+                                              const char *previous_type,
+                                              GVariant   *value,
+                                              gboolean    is_error);
 
 typedef struct
 {
@@ -80,7 +88,7 @@ typedef struct
   gboolean trusted;
 } WpPayloadReader;
 
-/* trusted: the records were written by our own side, values need no check. Keeps a reference. */
+/* trusted: the records were written by our own side, values need no check; bounds are checked in any case. Keeps a reference. */
 void      wp_payload_reader_init      (WpPayloadReader *reader, GBytes *bytes, gboolean trusted);
 void      wp_payload_reader_clear     (WpPayloadReader *reader);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (WpPayloadReader, wp_payload_reader_clear)
