@@ -461,7 +461,6 @@ static gboolean
 is_normal_value (WpPayloadReader *reader, const WpRecord *record)
 {
   g_autoptr (GVariant) value = NULL;
-
   gsize element_size;
 
   if (reader->fixed_size > 0)

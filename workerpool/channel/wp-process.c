@@ -50,7 +50,7 @@ read_environment (void)
 gboolean
 wp_process_is_requested (void)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&process_lock);
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&process_lock);
 
   read_environment ();
   return requested;
@@ -59,7 +59,7 @@ wp_process_is_requested (void)
 char *
 wp_process_take_channel (void)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&process_lock);
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&process_lock);
 
   read_environment ();
   taken = TRUE;
@@ -69,7 +69,7 @@ wp_process_take_channel (void)
 int
 wp_process_get_owner (void)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&process_lock);
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&process_lock);
 
   read_environment ();
   return owner;
@@ -78,7 +78,7 @@ wp_process_get_owner (void)
 gboolean
 wp_process_ignored_request (void)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&process_lock);
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&process_lock);
 
   read_environment ();
   return requested && !taken;
