@@ -24,6 +24,10 @@ typedef enum
   WP_START_METHOD_THREADING,
 } WpStartMethod;
 
+#define WP_TYPE_START_METHOD (wp_start_method_get_type ())
+WP_PUBLIC
+GType wp_start_method_get_type (void);
+
 #define WP_TYPE_LAUNCHER (wp_launcher_get_type ())
 WP_PUBLIC
 G_DECLARE_DERIVABLE_TYPE (WpLauncher, wp_launcher, WP, LAUNCHER, GObject)

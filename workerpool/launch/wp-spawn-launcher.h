@@ -20,6 +20,10 @@ typedef enum
   WP_TRANSPORT_STDIO,
 } WpTransport;
 
+#define WP_TYPE_TRANSPORT (wp_transport_get_type ())
+WP_PUBLIC
+GType wp_transport_get_type (void);
+
 #define WP_TYPE_SPAWN_LAUNCHER (wp_spawn_launcher_get_type ())
 WP_PUBLIC
 G_DECLARE_FINAL_TYPE (WpSpawnLauncher, wp_spawn_launcher, WP, SPAWN_LAUNCHER, WpLauncher)
