@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "worker/wp-task-context-private.h"
+
+/**
+ * WpTaskContext:
+ *
+ * What a function can ask about the task it runs.
+ *
+ * A worker has one context, which it passes to every task: a function may use it until it returns, and must
+ * not keep it.
+ *
+ * Since: 1.0
+ */
+struct _WpTaskContext
+{
+  GObject parent_instance;
+
+  guint worker_id;
+  WpBoard *board;
+  WpTaskContextPoll poll;
+  gpointer poll_data;
+  /* The channel may only be read where the worker reads it. */
+  GThread *thread;
+
+  gboolean running;
+  gboolean cancelled;
+  guint64 sequence;
+  guint offset;
+  guint64 task_index;
+};
+
+G_DEFINE_FINAL_TYPE (WpTaskContext, wp_task_context, G_TYPE_OBJECT)
+
+static void
+wp_task_context_class_init (WpTaskContextClass *klass)
+{
+}
+
+static void
+wp_task_context_init (WpTaskContext *self)
+{
+}
+
+WpTaskContext *
+wp_task_context_new (guint             worker_id,
+                     WpBoard          *board,
+                     WpTaskContextPoll poll,
+                     gpointer          poll_data)
+{
+  WpTaskContext *self = g_object_new (WP_TYPE_TASK_CONTEXT, NULL);
+
+  g_assert ((board != NULL) != (poll != NULL));
+
+  self->worker_id = worker_id;
+  self->board = board;
+  self->poll = poll;
+  self->poll_data = poll_data;
+  self->thread = g_thread_self ();
+
+  return self;
+}
+
+void
+wp_task_context_begin (WpTaskContext *self,
+                       guint64        sequence,
+                       guint          offset,
+                       guint64        task_index)
+{
+  self->sequence = sequence;
+  self->offset = offset;
+  self->task_index = task_index;
+  self->cancelled = FALSE;
+  self->running = TRUE;
+}
+
+void
+wp_task_context_end (WpTaskContext *self)
+{
+  self->running = FALSE;
+}
+
+void
+wp_task_context_cancel (WpTaskContext *self,
+                        guint64        sequence,
+                        guint          offset)
+{
+  if (self->running && self->sequence == sequence && self->offset == offset)
+    self->cancelled = TRUE;
+}
+
+/**
+ * wp_task_context_get_worker_id:
+ * @self: a task context
+ *
+ * Gets the number of the worker in its pool.
+ *
+ * Returns: the number, from 0; it stays the same when the worker is replaced
+ *
+ * Since: 1.0
+ */
+guint
+wp_task_context_get_worker_id (WpTaskContext *self)
+{
+  g_return_val_if_fail (WP_IS_TASK_CONTEXT (self), 0);
+
+  return self->worker_id;
+}
+
+/**
+ * wp_task_context_get_task_index:
+ * @self: a task context
+ *
+ * Gets the index of the running task in its batch.
+ *
+ * Returns: the index, from 0
+ *
+ * Since: 1.0
+ */
+guint64
+wp_task_context_get_task_index (WpTaskContext *self)
+{
+  g_return_val_if_fail (WP_IS_TASK_CONTEXT (self), 0);
+
+  return self->task_index;
+}
+
+/**
+ * wp_task_context_is_cancelled:
+ * @self: a task context
+ *
+ * Gets whether the caller wants the running task to end early.
+ *
+ * A function that runs long asks this now and then and returns as soon as it is %TRUE; whatever it returns is
+ * dropped. One that does not is ended by force after a while, with its worker. The call costs a few
+ * nanoseconds on a local worker and a system call on one that is reached over standard streams. Helper
+ * threads of the task may call it, but on a worker over standard streams only the thread of the task notices
+ * a new cancellation.
+ *
+ * Returns: %TRUE when the task should end; %FALSE when none runs
+ *
+ * Since: 1.0
+ */
+gboolean
+wp_task_context_is_cancelled (WpTaskContext *self)
+{
+  g_return_val_if_fail (WP_IS_TASK_CONTEXT (self), FALSE);
+
+  if (!self->running)
+    return FALSE;
+
+  if (self->board != NULL)
+    return wp_board_is_cancelled (self->board, self->sequence, self->offset);
+
+  if (!self->cancelled && self->thread == g_thread_self ())
+    self->poll (self->poll_data);
+
+  return self->cancelled;
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "worker/wp-worker-setup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <gio/gunixinputstream.h>
+#include <gio/gunixoutputstream.h>
+#include <glib-unix.h>
+#include <glib/gstdio.h>
+
+#include "channel/wp-process.h"
+#include "worker/wp-program.h"
+
+/* The kernel's limit for a thread's name, with its NUL. */
+#define WP_THREAD_NAME_SIZE 16
+
+void
+wp_worker_setup_set_death_signal (int signum)
+{
+  /* The kernel refuses only numbers that are no signals. */
+  prctl (PR_SET_PDEATHSIG, signum, 0, 0, 0);
+}
+
+/* An owner that died before the death signal was asked for will never cause it. */
+static gboolean
+check_owner (GError **error)
+{
+  g_autofree char *owner = g_strdup (g_getenv (WP_OWNER_VARIABLE));
+  guint64 pid;
+
+  if (owner == NULL)
+    return TRUE;
+
+  /* The pools that tasks may start have workers of their own. */
+  g_unsetenv (WP_OWNER_VARIABLE);
+
+  if (!g_ascii_string_to_unsigned (owner, 10, 1, G_MAXINT, &pid, NULL))
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                   "%s is “%s”, which is no process identifier", WP_OWNER_VARIABLE, owner);
+      return FALSE;
+    }
+
+  if ((guint64) getppid () != pid)
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_CLOSED, "The owner of this worker, process %s, has died", owner);
+      return FALSE;
+    }
+
+  return TRUE;
+}
+
+static WpChannel *
+open_socket (int      fd,
+             GError **error)
+{
+  g_autoptr (GSocket) socket = NULL;
+  socklen_t size = sizeof (int);
+  int domain = 0;
+  int type = 0;
+
+  if (getsockopt (fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 ||
+      getsockopt (fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 ||
+      domain != AF_UNIX || type != SOCK_STREAM)
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                   "%s names the descriptor %d, which is not a Unix stream socket; a wrapper around the host has to "
+                   "pass on that descriptor, or the channel has to use the standard streams",
+                   WP_CHANNEL_VARIABLE, fd);
+      return NULL;
+    }
+
+  /* The programs that tasks start may not hold the channel open. */
+  fcntl (fd, F_SETFD, FD_CLOEXEC);
+
+  socket = g_socket_new_from_fd (fd, error);
+  if (socket == NULL)
+    return NULL;
+
+  return wp_channel_new_for_socket (socket);
+}
+
+static gboolean
+set_io_error (GError    **error,
+              const char *what)
+{
+  int saved_errno = errno;
+
+  g_set_error (error, G_IO_ERROR, g_io_error_from_errno (saved_errno), "%s: %s", what, g_strerror (saved_errno));
+  return FALSE;
+}
+
+/* Takes a standard stream away from whoever reads or prints later in this process. */
+static int
+take_stream (int      fd,
+             GError **error)
+{
+  int taken = fcntl (fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+
+  if (taken < 0)
+    set_io_error (error, fd == STDIN_FILENO ? "The channel's standard input cannot be used"
+                                            : "The channel's standard output cannot be used");
+  return taken;
+}
+
+static gboolean
+redirect_standard_streams (GError **error)
+{
+  int null_fd = open ("/dev/null", O_RDWR | O_CLOEXEC);
+  gboolean redirected;
+
+  if (null_fd < 0)
+    return set_io_error (error, "Cannot open /dev/null for the worker's standard input");
+
+  /* What was printed by mistake shows on the standard error, or nowhere if that is closed. */
+  redirected = dup2 (null_fd, STDIN_FILENO) >= 0 &&
+               (dup2 (STDERR_FILENO, STDOUT_FILENO) >= 0 || dup2 (null_fd, STDOUT_FILENO) >= 0);
+  if (!redirected)
+    set_io_error (error, "Cannot redirect the worker's standard streams");
+
+  if (null_fd > STDERR_FILENO)
+    close (null_fd);
+
+  return redirected;
+}
+
+static WpChannel *
+open_standard_streams (GError **error)
+{
+  g_autoptr (GOutputStream) output = NULL;
+  g_autoptr (GInputStream) input = NULL;
+  int input_fd;
+  int output_fd;
+
+  input_fd = take_stream (STDIN_FILENO, error);
+  if (input_fd < 0)
+    return NULL;
+  input = g_unix_input_stream_new (input_fd, TRUE);
+
+  output_fd = take_stream (STDOUT_FILENO, error);
+  if (output_fd < 0)
+    return NULL;
+  output = g_unix_output_stream_new (output_fd, TRUE);
+
+  if (!redirect_standard_streams (error))
+    return NULL;
+
+  if (!g_pollable_input_stream_can_poll (G_POLLABLE_INPUT_STREAM (input)) ||
+      !g_pollable_output_stream_can_poll (G_POLLABLE_OUTPUT_STREAM (output)))
+    {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                           "The channel's standard input and output have to be pipes or sockets to a pool, not "
+                           "files");
+      return NULL;
+    }
+
+  if (!g_unix_set_fd_nonblocking (input_fd, TRUE, error) || !g_unix_set_fd_nonblocking (output_fd, TRUE, error))
+    return NULL;
+
+  return wp_channel_new_for_streams (input, output);
+}
+
+static WpChannel *
+open_channel (const char *channel,
+              GError    **error)
+{
+  guint64 fd;
+
+  if (strcmp (channel, "stdio") == 0)
+    return open_standard_streams (error);
+
+  if (g_str_has_prefix (channel, "fd:") &&
+      g_ascii_string_to_unsigned (channel + strlen ("fd:"), 10, 0, G_MAXINT, &fd, NULL))
+    return open_socket ((int) fd, error);
+
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+               "%s is “%s”, but has to be “fd:” and a descriptor's number, or “stdio”", WP_CHANNEL_VARIABLE, channel);
+  return NULL;
+}
+
+static void
+settle_signals (void)
+{
+  sigset_t none;
+
+  /* Ctrl-C goes to every process of the terminal; the owner decides what it means. */
+  signal (SIGINT, SIG_IGN);
+  /* A pool that is gone shows as an error of the write. */
+  signal (SIGPIPE, SIG_IGN);
+
+  /* The mask is inherited from the thread that launched, which may have blocked SIGTERM. */
+  sigemptyset (&none);
+  pthread_sigmask (SIG_SETMASK, &none, NULL);
+}
+
+/* A worker that was started through /proc/self/exe would be "exe" in top and ps. */
+static void
+settle_name (void)
+{
+  char name[WP_THREAD_NAME_SIZE] = "";
+
+  if (prctl (PR_GET_NAME, name, 0, 0, 0) == 0 && strcmp (name, "exe") == 0)
+    prctl (PR_SET_NAME, wp_program_get_name (), 0, 0, 0);
+}
+
+WpChannel *
+wp_worker_setup (GError **error)
+{
+  g_autofree char *channel = NULL;
+
+  if (!wp_process_is_requested ())
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                   "%s cannot be a worker: it was not started by a pool", wp_program_get_name ());
+      return NULL;
+    }
+
+  channel = wp_process_take_channel ();
+  if (channel == NULL)
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_EXISTS,
+                   "%s has its worker already: a process can be one worker only", wp_program_get_name ());
+      return NULL;
+    }
+
+  wp_worker_setup_set_death_signal (SIGKILL);
+  if (!check_owner (error))
+    return NULL;
+
+  settle_signals ();
+  settle_name ();
+
+  return open_channel (channel, error);
+}

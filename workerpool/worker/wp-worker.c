@@ -1,0 +1,758 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "worker/wp-worker.h"
+
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "channel/wp-board.h"
+#include "channel/wp-channel.h"
+#include "channel/wp-error.h"
+#include "channel/wp-message.h"
+#include "channel/wp-payload.h"
+#include "channel/wp-process.h"
+#include "channel/wp-value.h"
+#include "worker/wp-function-private.h"
+#include "worker/wp-module.h"
+#include "worker/wp-outbox.h"
+#include "worker/wp-program.h"
+#include "worker/wp-task-context-private.h"
+#include "worker/wp-worker-setup.h"
+
+#define WP_EXIT_OWNER_GONE 1
+#define WP_EXIT_FAILED 2
+
+typedef enum
+{
+  WP_WORKER_NEW,
+  WP_WORKER_RUNNING,
+  WP_WORKER_ENDED,
+} WpWorkerState;
+
+/**
+ * WpWorker:
+ *
+ * The worker's side of a pool: runs the tasks that the pool sends to this process.
+ *
+ * A C program that registers functions and wants to be its own host needs only this at the start of its main
+ * function, before it opens a display or parses its command line:
+ *
+ * ```c
+ * wp_register_function ("thumbnail", make_thumbnail, NULL, NULL);
+ * if (wp_worker_is_requested ())
+ *   return wp_worker_main ();
+ * ```
+ *
+ * A worker is killed when its owner dies, whatever it is doing. It ignores SIGINT, which a terminal sends to the owner
+ * too.
+ *
+ * Since: 1.0
+ */
+struct _WpWorker
+{
+  GObject parent_instance;
+
+  WpChannel *channel;
+  WpBoard *board; /* shared with the pool, or only the buffer of the results */
+  gboolean board_is_shared;
+  WpOutbox *outbox;
+  WpTaskContext *context;
+  GQueue *received; /* frames that were read while a task asked whether it is cancelled */
+  GError *receive_error; /* and what ended the reading */
+
+  WpWorkerState state;
+  guint id;
+  guint64 n_finished;
+};
+
+G_DEFINE_FINAL_TYPE (WpWorker, wp_worker, G_TYPE_OBJECT)
+
+static gint64
+get_now (void)
+{
+  struct timespec now;
+
+  clock_gettime (CLOCK_MONOTONIC, &now);
+
+  return now.tv_sec * G_GINT64_CONSTANT (1000000000) + now.tv_nsec;
+}
+
+static void
+received_frame_free (gpointer data)
+{
+  WpFrame *frame = data;
+
+  wp_frame_clear (frame);
+  g_free (frame);
+}
+
+static void
+wp_worker_finalize (GObject *object)
+{
+  WpWorker *self = WP_WORKER (object);
+
+  g_queue_free_full (self->received, received_frame_free);
+  g_clear_error (&self->receive_error);
+  g_clear_object (&self->context);
+  g_clear_pointer (&self->outbox, wp_outbox_free);
+  g_clear_pointer (&self->board, wp_board_free);
+  g_clear_pointer (&self->channel, wp_channel_free);
+
+  G_OBJECT_CLASS (wp_worker_parent_class)->finalize (object);
+}
+
+static void
+wp_worker_class_init (WpWorkerClass *klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = wp_worker_finalize;
+}
+
+static void
+wp_worker_init (WpWorker *self)
+{
+  self->received = g_queue_new ();
+}
+
+static gboolean
+set_protocol_error (GError    **error,
+                    const char *what)
+{
+  g_set_error (error, WP_ERROR, WP_ERROR_PROTOCOL, "The pool broke the protocol: it sent %s", what);
+  return FALSE;
+}
+
+/* TRUE: a frame. FALSE without error: none has arrived. Only the board comes with a descriptor. */
+static gboolean
+read_frame (WpWorker *self,
+            WpFrame  *frame,
+            GError  **error)
+{
+  int attached = -1;
+
+  if (!wp_channel_receive (self->channel, frame, &attached, error))
+    return FALSE;
+
+  if (attached >= 0)
+    close (attached);
+
+  return TRUE;
+}
+
+static gboolean
+handle_cancel (WpWorker      *self,
+               const WpFrame *frame,
+               GError       **error)
+{
+  WpTaskHead head;
+
+  if (!wp_task_head_decode (&head, frame->head, frame->header.head_length, error))
+    return FALSE;
+
+  wp_task_context_cancel (self->context, frame->header.sequence, head.offset);
+
+  return TRUE;
+}
+
+/* The context's poll: other frames wait until the task has ended. */
+static void
+poll_cancel (gpointer data)
+{
+  WpWorker *self = data;
+
+  while (self->receive_error == NULL)
+    {
+      WpFrame frame;
+
+      if (!read_frame (self, &frame, &self->receive_error))
+        return;
+
+      if (frame.header.type == WP_FRAME_CANCEL)
+        {
+          handle_cancel (self, &frame, &self->receive_error);
+          wp_frame_clear (&frame);
+        }
+      else
+        {
+          g_queue_push_tail (self->received, g_memdup2 (&frame, sizeof frame));
+        }
+    }
+}
+
+/* A next frame may be had without waiting. */
+static gboolean
+has_frame_in_hand (WpWorker *self)
+{
+  return !g_queue_is_empty (self->received) || wp_channel_has_input (self->channel);
+}
+
+/* Waits for the next frame; nothing that the pool waits for is held back meanwhile. */
+static gboolean
+next_frame (WpWorker *self,
+            WpFrame  *frame,
+            GError  **error)
+{
+  WpFrame *received = g_queue_pop_head (self->received);
+
+  if (received != NULL)
+    {
+      *frame = *received;
+      g_free (received);
+      return TRUE;
+    }
+
+  while (self->receive_error == NULL)
+    {
+      if (read_frame (self, frame, &self->receive_error))
+        return TRUE;
+      if (self->receive_error != NULL)
+        break;
+
+      if (self->outbox != NULL && !wp_outbox_flush (self->outbox, get_now (), error))
+        return FALSE;
+      wp_channel_wait (self->channel, G_IO_IN, -1);
+    }
+
+  g_propagate_error (error, g_steal_pointer (&self->receive_error));
+  return FALSE;
+}
+
+static gboolean
+apply_settings (WpWorker      *self,
+                const WpFrame *frame,
+                GError       **error)
+{
+  g_auto (WpPayloadReader) reader = { NULL };
+  g_autoptr (GVariant) settings = NULL;
+  gboolean daemonic = TRUE;
+  GError *read_error = NULL;
+  WpRecord record;
+
+  wp_payload_reader_init (&reader, frame->body, FALSE);
+  if (!wp_payload_reader_next (&reader, &record, &read_error))
+    {
+      if (read_error == NULL)
+        return set_protocol_error (error, "no settings");
+
+      g_propagate_error (error, read_error);
+      return FALSE;
+    }
+
+  settings = wp_payload_reader_get_value (&reader, &record);
+  if (record.is_error || !g_variant_is_of_type (settings, G_VARIANT_TYPE_VARDICT))
+    return set_protocol_error (error, "settings of an unknown type");
+
+  g_variant_lookup (settings, WP_CONFIGURE_WORKER_ID, "u", &self->id);
+  g_variant_lookup (settings, WP_CONFIGURE_DAEMON, "b", &daemonic);
+
+  wp_process_set_daemonic (daemonic);
+  /* A worker with workers of its own is asked to end rather than killed, so that its tasks may clean up. */
+  if (!daemonic)
+    wp_worker_setup_set_death_signal (SIGTERM);
+
+  return TRUE;
+}
+
+static gboolean
+send_payload (WpWorker        *self,
+              WpFrameType      type,
+              WpPayloadWriter *writer,
+              GError         **error)
+{
+  g_autoptr (GPtrArray) body = wp_payload_writer_finish (writer);
+  WpFrameHeader header = { .type = type };
+
+  return wp_channel_send (self->channel, &header, NULL, body, -1, error);
+}
+
+static gboolean
+send_ready (WpWorker *self,
+            GError  **error)
+{
+  g_autoptr (WpPayloadWriter) writer = wp_payload_writer_new ();
+  g_autoptr (GVariant) facts = NULL;
+  g_auto (GVariantDict) dict = G_VARIANT_DICT_INIT (NULL);
+
+  g_variant_dict_insert (&dict, WP_READY_PID, "i", (gint32) getpid ());
+  facts = g_variant_ref_sink (g_variant_dict_end (&dict));
+  wp_payload_writer_add (writer, facts);
+
+  return send_payload (self, WP_FRAME_READY, writer, error);
+}
+
+/* The first frame says what this worker is, and brings the board. */
+static gboolean
+configure (WpWorker *self,
+           GError  **error)
+{
+  g_auto (WpFrame) frame = { 0 };
+  int board_fd = -1;
+
+  while (!wp_channel_receive (self->channel, &frame, &board_fd, &self->receive_error))
+    {
+      if (self->receive_error != NULL)
+        {
+          g_propagate_error (error, g_steal_pointer (&self->receive_error));
+          return FALSE;
+        }
+      wp_channel_wait (self->channel, G_IO_IN, -1);
+    }
+
+  if (board_fd >= 0)
+    {
+      self->board = wp_board_new_from_fd (board_fd, error);
+      close (board_fd);
+      if (self->board == NULL)
+        return FALSE;
+      self->board_is_shared = TRUE;
+    }
+  else
+    {
+      self->board = wp_board_new_private ();
+    }
+
+  if (frame.header.type != WP_FRAME_CONFIGURE)
+    return set_protocol_error (error, "something before the settings");
+  if (!apply_settings (self, &frame, error))
+    return FALSE;
+
+  self->outbox = wp_outbox_new (self->channel, self->board);
+  if (self->board_is_shared)
+    self->context = wp_task_context_new (self->id, self->board, NULL, NULL);
+  else
+    self->context = wp_task_context_new (self->id, NULL, poll_cancel, self);
+
+  return send_ready (self, error);
+}
+
+static WpFunction *
+find_function (const WpChunkHead *head,
+               GError           **error)
+{
+  if (*head->codec != '\0')
+    {
+      g_set_error (error, WP_ERROR, WP_ERROR_UNKNOWN_FUNCTION,
+                   "The host %s cannot run the function “%s”: its arguments are encoded as “%s”, which is for another "
+                   "kind of host",
+                   wp_program_get_name (), head->function, head->codec);
+      return NULL;
+    }
+
+  return wp_function_lookup (head->function, error);
+}
+
+/* The error of a function that did not keep its contract. Takes over what it returned. */
+static GError *
+explain_breach (const char *function_name,
+                GVariant   *value,
+                GError     *task_error,
+                const char *flaw)
+{
+  g_autoptr (GVariant) owned_value = value;
+  g_autoptr (GError) owned_error = task_error;
+
+  if (value == NULL)
+    return g_error_new (WP_ERROR, WP_ERROR_INVALID_RESULT,
+                        "The function “%s” returned neither a value nor an error", function_name);
+
+  if (task_error != NULL)
+    return g_error_new (WP_ERROR, WP_ERROR_INVALID_RESULT,
+                        "The function “%s” returned a value of type “%s” beside an error: %s",
+                        function_name, g_variant_get_type_string (value), task_error->message);
+
+  return g_error_new (WP_ERROR, WP_ERROR_INVALID_RESULT,
+                      "The function “%s” returned a value that cannot be sent: it %s", function_name, flaw);
+}
+
+/* Returns a value, or NULL with an error. */
+static GVariant *
+run_task (WpWorker   *self,
+          WpFunction *function,
+          const char *function_name,
+          GVariant   *args,
+          GError    **error)
+{
+  const char *flaw = NULL;
+  GVariant *value;
+
+  value = wp_function_call (function, self->context, args, error);
+  if (value != NULL)
+    value = g_variant_take_ref (value);
+
+  if (G_LIKELY (value != NULL && *error == NULL))
+    {
+      flaw = wp_value_get_flaw (value);
+      if (G_LIKELY (flaw == NULL))
+        return value;
+    }
+  else if (value == NULL && *error != NULL)
+    {
+      return NULL;
+    }
+
+  *error = explain_breach (function_name, value, *error, flaw);
+  return NULL;
+}
+
+/* The chunk's next task. FALSE without error: the pool has taken back it and what follows. */
+static gboolean
+claim_task (WpWorker *self,
+            guint64   sequence,
+            guint     expected,
+            gint64    now,
+            GError  **error)
+{
+  guint offset;
+
+  if (!self->board_is_shared)
+    return wp_outbox_announce (self->outbox, now, error);
+
+  if (!wp_board_claim (self->board, sequence, &offset))
+    return FALSE;
+  if (offset != expected)
+    return set_protocol_error (error, "a chunk whose slot of the board is in use");
+
+  wp_board_set_running (self->board, sequence, offset, now);
+
+  return TRUE;
+}
+
+static gboolean
+run_chunk (WpWorker      *self,
+           const WpFrame *frame,
+           GError       **error)
+{
+  const guint64 sequence = frame->header.sequence;
+  g_auto (WpPayloadReader) reader = { NULL };
+  g_autoptr (WpFunction) function = NULL;
+  g_autoptr (GError) lookup_error = NULL;
+  GError *claim_error = NULL;
+  GError *read_error = NULL;
+  gint64 now = get_now ();
+  WpChunkHead head;
+
+  if (!wp_chunk_head_decode (&head, frame->head, frame->header.head_length, error))
+    return FALSE;
+
+  function = find_function (&head, &lookup_error);
+  /* What the pool sends it has checked: it made the values itself. */
+  wp_payload_reader_init (&reader, frame->body, TRUE);
+  wp_outbox_begin_chunk (self->outbox, sequence, now);
+
+  for (guint offset = 0; offset < head.n_tasks; offset++)
+    {
+      const gboolean last = offset + 1 == head.n_tasks;
+      const gint64 started = now;
+      GError *task_error = NULL;
+      GVariant *value = NULL;
+      gboolean added;
+      WpRecord record;
+
+      if (!claim_task (self, sequence, offset, now, &claim_error))
+        break;
+
+      if (!wp_payload_reader_next (&reader, &record, &read_error))
+        {
+          if (read_error == NULL)
+            return set_protocol_error (error, "a chunk with fewer arguments than tasks");
+
+          g_propagate_error (error, read_error);
+          return FALSE;
+        }
+
+      if (G_LIKELY (function != NULL))
+        {
+          g_autoptr (GVariant) args = wp_payload_reader_get_value (&reader, &record);
+
+          wp_task_context_begin (self->context, sequence, offset, head.first + offset);
+          value = run_task (self, function, head.function, args, &task_error);
+          wp_task_context_end (self->context);
+        }
+
+      now = get_now ();
+      if (G_LIKELY (value != NULL))
+        added = wp_outbox_add (self->outbox, value, now - started, last, error);
+      else
+        added = wp_outbox_add_error (self->outbox, task_error != NULL ? task_error : lookup_error,
+                                     now - started, last, error);
+
+      g_clear_pointer (&value, g_variant_unref);
+      g_clear_error (&task_error);
+      self->n_finished++;
+
+      if (!added)
+        return FALSE;
+      if (!last && wp_outbox_is_due (self->outbox, now) && !wp_outbox_flush (self->outbox, now, error))
+        return FALSE;
+    }
+
+  if (claim_error != NULL)
+    {
+      g_propagate_error (error, claim_error);
+      return FALSE;
+    }
+
+  if (self->board_is_shared)
+    wp_board_set_idle (self->board, self->n_finished);
+
+  if (!wp_outbox_end_chunk (self->outbox, error))
+    return FALSE;
+
+  /* A worker that has its next chunk already saves a write, and the pool a wake-up. */
+  if (has_frame_in_hand (self) && !wp_outbox_is_due (self->outbox, now))
+    return TRUE;
+
+  return wp_outbox_flush (self->outbox, now, error);
+}
+
+/* LIST asks for the functions that were registered, or, when its body is the path of a module, for the module's. */
+static gboolean
+list_functions (WpWorker      *self,
+                const WpFrame *frame,
+                GError       **error)
+{
+  g_autoptr (WpPayloadWriter) writer = wp_payload_writer_new ();
+  g_auto (WpPayloadReader) reader = { NULL };
+  g_autoptr (GError) module_error = NULL;
+  g_auto (GStrv) names = NULL;
+  GError *read_error = NULL;
+  WpRecord record;
+
+  wp_payload_reader_init (&reader, frame->body, FALSE);
+  if (wp_payload_reader_next (&reader, &record, &read_error))
+    {
+      g_autoptr (GVariant) path = wp_payload_reader_get_value (&reader, &record);
+
+      if (!g_variant_is_of_type (path, G_VARIANT_TYPE_STRING))
+        return set_protocol_error (error, "a module's path that is no string");
+      names = wp_module_list_functions (g_variant_get_string (path, NULL), &module_error);
+    }
+  else if (read_error != NULL)
+    {
+      g_propagate_error (error, read_error);
+      return FALSE;
+    }
+  else
+    {
+      names = wp_list_functions ();
+    }
+
+  for (guint i = 0; names != NULL && names[i] != NULL; i++)
+    {
+      g_autoptr (GVariant) name = g_variant_ref_sink (g_variant_new_string (names[i]));
+
+      wp_payload_writer_add (writer, name);
+    }
+  if (module_error != NULL)
+    wp_payload_writer_add_error (writer, module_error);
+
+  /* Frames go out in the order in which they were asked for. */
+  if (!wp_outbox_flush (self->outbox, get_now (), error))
+    return FALSE;
+
+  return send_payload (self, WP_FRAME_FUNCTIONS, writer, error);
+}
+
+/* Returns when the pool asks for the end (TRUE), or cannot be served any more. */
+static gboolean
+serve (WpWorker *self,
+       GError  **error)
+{
+  while (TRUE)
+    {
+      g_auto (WpFrame) frame = { 0 };
+      gboolean handled;
+
+      if (!next_frame (self, &frame, error))
+        return FALSE;
+
+      switch (frame.header.type)
+        {
+        case WP_FRAME_CHUNK:
+          handled = run_chunk (self, &frame, error);
+          break;
+
+        case WP_FRAME_CANCEL:
+          handled = handle_cancel (self, &frame, error);
+          break;
+
+        case WP_FRAME_LIST:
+          handled = list_functions (self, &frame, error);
+          break;
+
+        case WP_FRAME_STOP:
+          return wp_outbox_flush (self->outbox, get_now (), error);
+
+        case WP_FRAME_CONFIGURE:
+        case WP_FRAME_READY:
+        case WP_FRAME_RESULTS:
+        case WP_FRAME_STARTED:
+        case WP_FRAME_FUNCTIONS:
+        default:
+          handled = set_protocol_error (error, "a frame that only workers send, or settings twice");
+          break;
+        }
+
+      if (!handled)
+        return FALSE;
+    }
+}
+
+/* However the end of the owner shows, it is one error to the caller. */
+static void
+propagate_end (GError **error,
+               GError  *cause)
+{
+  if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_CLOSED) ||
+      g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_BROKEN_PIPE) ||
+      g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_PARTIAL_INPUT))
+    {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CLOSED, "The owner of this worker has closed the channel");
+      g_error_free (cause);
+      return;
+    }
+
+  g_propagate_error (error, cause);
+}
+
+/**
+ * wp_worker_is_requested:
+ *
+ * Gets whether a pool started this process to be a worker.
+ *
+ * Such a process should call [func@WorkerPool.Worker.main] at once and exit with what it returns.
+ *
+ * Returns: %TRUE when this process is to be a worker
+ *
+ * Since: 1.0
+ */
+gboolean
+wp_worker_is_requested (void)
+{
+  return wp_process_is_requested ();
+}
+
+/**
+ * wp_worker_main:
+ *
+ * Runs a worker from its start to its end.
+ *
+ * This is the whole main function of a host that has registered its functions. What goes wrong is printed on the
+ * standard error.
+ *
+ * Returns: the exit status: 0 when the pool asked for the end, 1 when the owner has died, 2 after an error
+ *
+ * Since: 1.0
+ */
+int
+wp_worker_main (void)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (WpWorker) worker = NULL;
+
+  worker = wp_worker_new (&error);
+  if (worker != NULL && wp_worker_run (worker, &error))
+    return 0;
+
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CLOSED))
+    return WP_EXIT_OWNER_GONE;
+
+  g_printerr ("%s: %s\n", wp_program_get_name (), error->message);
+
+  return WP_EXIT_FAILED;
+}
+
+/**
+ * wp_worker_new: (constructor)
+ * @error: return location for an error
+ *
+ * Takes the role of a worker.
+ *
+ * From here on this process is killed when its owner dies, ignores SIGINT and SIGPIPE, and blocks no signal. When the
+ * channel uses the standard streams, standard input is /dev/null and standard output is standard error. Call this in the
+ * main thread before there are others.
+ *
+ * It fails with %G_IO_ERROR_NOT_SUPPORTED when no pool started this process, %G_IO_ERROR_EXISTS when it has taken the
+ * role before, %G_IO_ERROR_CLOSED when the owner has died meanwhile, and %G_IO_ERROR_INVALID_ARGUMENT when the
+ * environment names no usable channel.
+ *
+ * Returns: (transfer full): the worker of this process
+ *
+ * Since: 1.0
+ */
+WpWorker *
+wp_worker_new (GError **error)
+{
+  g_autoptr (WpChannel) channel = NULL;
+  WpWorker *self;
+
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  channel = wp_worker_setup (error);
+  if (channel == NULL)
+    return NULL;
+
+  self = g_object_new (WP_TYPE_WORKER, NULL);
+  self->channel = g_steal_pointer (&channel);
+
+  return self;
+}
+
+/**
+ * wp_worker_get_id:
+ * @self: a worker
+ *
+ * Gets the number of the worker in its pool.
+ *
+ * Returns: the number, from 0; 0 before wp_worker_run () has heard from the pool
+ *
+ * Since: 1.0
+ */
+guint
+wp_worker_get_id (WpWorker *self)
+{
+  g_return_val_if_fail (WP_IS_WORKER (self), 0);
+
+  return self->id;
+}
+
+/**
+ * wp_worker_run:
+ * @self: a worker
+ * @error: return location for an error
+ *
+ * Runs tasks until the pool asks for the end.
+ *
+ * It blocks the calling thread, in which all tasks run; no main context is iterated. A worker runs once: it fails with
+ * %G_IO_ERROR_CLOSED when it has ended before, or when the owner has died; with %WP_ERROR_PROTOCOL when the pool sends what
+ * it cannot understand; and with other %G_IO_ERROR codes when the system fails.
+ *
+ * Returns: %TRUE when the pool asked for the end
+ *
+ * Since: 1.0
+ */
+gboolean
+wp_worker_run (WpWorker *self,
+               GError  **error)
+{
+  GError *run_error = NULL;
+  gboolean stopped;
+
+  g_return_val_if_fail (WP_IS_WORKER (self), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  if (self->state != WP_WORKER_NEW)
+    {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CLOSED, "A worker runs only once");
+      return FALSE;
+    }
+
+  self->state = WP_WORKER_RUNNING;
+  stopped = configure (self, &run_error) && serve (self, &run_error);
+  self->state = WP_WORKER_ENDED;
+
+  if (!stopped)
+    propagate_end (error, run_error);
+
+  return stopped;
+}
