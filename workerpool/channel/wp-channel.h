@@ -14,9 +14,10 @@ G_BEGIN_DECLS
  * block; wait() does, for the worker's side. */
 typedef struct _WpChannel WpChannel;
 
-/* Takes over the socket's use; keeps a reference. */
+/* Takes over the socket's use, and makes it non-blocking; keeps a reference. */
 WpChannel *wp_channel_new_for_socket  (GSocket *socket);
-/* Both must be pollable and non-blocking-capable (G_POLLABLE_INPUT_STREAM ()...). */
+/* Both must be pollable and on file descriptors (GPollableInputStream, GFileDescriptorBased ...), which become
+ * non-blocking. */
 WpChannel *wp_channel_new_for_streams (GInputStream *input, GOutputStream *output);
 void       wp_channel_free            (WpChannel *channel);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (WpChannel, wp_channel_free)
@@ -28,8 +29,9 @@ int        wp_channel_get_output_fd   (WpChannel *channel);
 
 /* Queues a frame and writes what can be written now. head: head_length bytes. body: (element-type
  * GBytes) (nullable), sent inline, or as shared memory when it is WP_PAYLOAD_LARGE or more, the channel
- * can share and the system gives a memfd; the flags and lengths in the header are set accordingly.
- * attached: a descriptor to send along, -1 for none; it is duplicated when it has to wait.
+ * can share and the system gives a memfd; the flags and body_length in the header are set accordingly.
+ * attached: a descriptor to send along (only where the channel can share), -1 for none; it is duplicated when it
+ * has to wait, and keeps the body inline.
  * FALSE when the connection is broken, or with G_IO_ERROR_MESSAGE_TOO_LARGE when the body can
  * neither be shared nor go inline (then nothing was sent and the channel lives on). */
 gboolean   wp_channel_send            (WpChannel           *channel,

@@ -25,9 +25,6 @@ a big-endian machine would have to swap each value (g_variant_byteswap)."
 /* Values below this are copied out of a payload: a kept integer must not keep a chunk of them. */
 #define SMALL_VALUE 256
 
-/* GVariant reads and validates up to this depth of nested containers; below it are only defaults. */
-#define MAX_DEPTH 128
-
 enum
 {
   WP_RECORD_ERROR = 1 << 0,
@@ -385,33 +382,6 @@ wp_payload_store (guint8     *buffer,
       g_variant_store (value, buffer);
     }
   return prefix_size + padded;
-}
-
-const char *
-wp_payload_find_fault (GVariant *value)
-{
-  const char *type = g_variant_get_type_string (value);
-  gsize type_length = strlen (type);
-  gsize size;
-
-  if (type_length > WP_PAYLOAD_MAX_TYPE)
-    return "its type is too long";
-  if (!g_variant_is_normal_form (value))
-    return "it is not in normal form";
-
-  /* A level of nesting takes at least one byte, in the type or in the value. */
-  size = g_variant_get_size (value);
-  if (type_length + size >= MAX_DEPTH && (type_length >= MAX_DEPTH || strchr (type, 'v') != NULL))
-    {
-      g_autoptr (GBytes) bytes = g_variant_get_data_as_bytes (value);
-      g_autoptr (GVariant) received = NULL;
-
-      received = g_variant_ref_sink (g_variant_new_from_bytes (g_variant_get_type (value), bytes, FALSE));
-      if (!g_variant_is_normal_form (received))
-        return "it is nested too deeply";
-    }
-
-  return NULL;
 }
 
 /* Reading */

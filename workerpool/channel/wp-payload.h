@@ -36,15 +36,11 @@ WpPayloadWriter *wp_payload_writer_new       (void);
 void             wp_payload_writer_free      (WpPayloadWriter *writer);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (WpPayloadWriter, wp_payload_writer_free)
 
-/* Why a value cannot travel: an untranslated clause such as "it is nested too deeply"; NULL when it can. To be
- * asked before add () or store (), which take only such values. Costs nothing noticeable for values that were
- * built in this process, unless they are large and hold variants. */
-const char      *wp_payload_find_fault       (GVariant *value);
 /* What an error record holds: the message is made valid UTF-8 and cut, so that the record fits the board.
  * Returns: (transfer full): never floating */
 GVariant        *wp_payload_new_error        (const GError *error);
 
-/* value: not floating, in normal form (the caller's duty). Large values are referenced. */
+/* value: not floating, without a flaw (the caller's duty; wp-value.h). Large values are referenced. */
 void             wp_payload_writer_add       (WpPayloadWriter *writer, GVariant *value);
 void             wp_payload_writer_add_error (WpPayloadWriter *writer, const GError *error);
 /* n consecutive values of one fixed-size type, 'stride' bytes each, as in a GVariant array. */
