@@ -27,13 +27,15 @@ G_BEGIN_DECLS
 /* An idle worker takes tasks back from one that has not reported for this long. */
 #define WP_RECALL_AFTER_NS (2 * WP_CHUNK_TARGET_NS)
 #define WP_MAX_CHUNK 32768
+/* Each chunk that a worker holds has its own slot of the board: their sequences differ modulo this. */
+#define WP_MAX_DEPTH 16
 
 /* Workers that die before they are ready, one after the other with none becoming ready, until the
  * queued tasks fail. */
 #define WP_MAX_FAILED_STARTS 5
 /* Workers that die while they run no task, with no task ended between. */
 #define WP_MAX_IDLE_DEATHS 10
-/* While other workers live, a failed start is tried again after this. */
+/* While other workers live, the next start after a failed one waits for this. */
 #define WP_START_RETRY_NS (G_GINT64_CONSTANT (500) * 1000000)
 
 typedef struct _WpScheduler WpScheduler;
@@ -42,7 +44,7 @@ typedef struct _WpSchedulerBatch WpSchedulerBatch;
 typedef struct
 {
   guint n_jobs;        /* 1 … */
-  guint depth;         /* most chunks in flight on one worker, 1 … */
+  guint depth;         /* most chunks in flight on one worker, 1 … WP_MAX_DEPTH */
   gint64 cancel_grace; /* ns between the cancel flag, SIGTERM and SIGKILL */
   gint64 stop_grace;   /* ns a stopping worker has before SIGKILL */
 } WpSchedulerConfig;
@@ -54,7 +56,7 @@ typedef struct
   int priority;         /* higher first */
   guint chunk_size;     /* 0: automatic */
   guint n_splits;       /* 0: automatic; else chunks of ceil (n_total / n_splits), at least 1 */
-  guint64 n_total;      /* as far as known, 0 otherwise; only used with n_splits */
+  guint64 n_total;      /* as far as known; 0, unknown: n_splits has no effect */
   guint max_retries;    /* how often a task may run again after its worker died */
   gboolean keep_workers;/* FALSE: when this batch has ended and no other is active, workers stop */
 } WpBatchPlan;
