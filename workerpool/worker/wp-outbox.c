@@ -189,16 +189,18 @@ store (WpOutbox   *self,
 {
   gsize position = self->n_results > 0 ? self->end : self->open + WP_RESULTS_OVERHEAD;
   gboolean same_type = self->n_results > 0 && strcmp (type, self->type) == 0;
+  gsize space;
   gsize stored;
 
   if (position >= WP_BOARD_RESULTS_SIZE)
     return FALSE;
 
-  stored = wp_payload_store (self->buffer + position,
-                             MIN (WP_BOARD_RESULTS_SIZE - position, WP_RECORD_MAX),
-                             same_type ? self->type : NULL,
-                             value,
-                             is_error);
+  /* Errors are cut so that they fit the board. */
+  space = WP_BOARD_RESULTS_SIZE - position;
+  if (!is_error)
+    space = MIN (space, WP_RECORD_MAX);
+
+  stored = wp_payload_store (self->buffer + position, space, same_type ? self->type : NULL, value, is_error);
   if (stored == 0)
     return FALSE;
 
@@ -280,50 +282,26 @@ wp_outbox_add (WpOutbox *self,
                             g_variant_get_size (value), send_error->message);
   g_error_free (send_error);
 
-  return wp_outbox_add_error (self, task_error, elapsed, last, error);
-}
-
-/* What a task's error may be is the task's doing: text that is no UTF-8, and a domain that is none. */
-static GError *
-make_sendable (const GError *task_error)
-{
-  g_autofree char *message = NULL;
-  const char *domain = g_quark_to_string (task_error->domain);
-
-  message = g_utf8_make_valid (task_error->message != NULL ? task_error->message : "", -1);
-  if (domain == NULL || !g_utf8_validate (domain, -1, NULL))
-    return g_error_new_literal (WP_ERROR, WP_ERROR_FAILED, message);
-
-  return g_error_new_literal (task_error->domain, task_error->code, message);
+  return wp_outbox_add_error (self, task_error, elapsed, error);
 }
 
 gboolean
 wp_outbox_add_error (WpOutbox     *self,
                      const GError *task_error,
                      gint64        elapsed,
-                     gboolean      last,
                      GError      **error)
 {
-  g_autoptr (GError) sendable = make_sendable (task_error);
-  g_autoptr (WpPayloadWriter) writer = NULL;
-  g_autoptr (GVariant) value = NULL;
+  g_autoptr (GVariant) value = wp_payload_new_error (task_error);
 
-  value = g_variant_ref_sink (g_variant_new (WP_RECORD_ERROR_TYPE,
-                                             g_quark_to_string (sendable->domain),
-                                             sendable->code,
-                                             sendable->message));
   if (store (self, value, WP_RECORD_ERROR_TYPE, TRUE, elapsed))
     return TRUE;
 
   if (!wp_outbox_flush (self, self->since, error))
     return FALSE;
-  if (store (self, value, WP_RECORD_ERROR_TYPE, TRUE, elapsed))
-    return TRUE;
+  if (!store (self, value, WP_RECORD_ERROR_TYPE, TRUE, elapsed))
+    g_assert_not_reached ();
 
-  writer = wp_payload_writer_new ();
-  wp_payload_writer_add_error (writer, sendable);
-
-  return send_alone (self, writer, elapsed, last, error);
+  return TRUE;
 }
 
 gboolean

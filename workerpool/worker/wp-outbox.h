@@ -30,7 +30,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (WpOutbox, wp_outbox_free)
 void      wp_outbox_begin_chunk (WpOutbox *self, guint64 sequence, gint64 now);
 /* The result of the chunk's next task, which ran for 'elapsed' ns. last: the chunk has no task after it. */
 gboolean  wp_outbox_add         (WpOutbox *self, GVariant *value, gint64 elapsed, gboolean last, GError **error);
-gboolean  wp_outbox_add_error   (WpOutbox *self, const GError *task_error, gint64 elapsed, gboolean last, GError **error);
+gboolean  wp_outbox_add_error   (WpOutbox *self, const GError *task_error, gint64 elapsed, GError **error);
 /* The chunk has no more results: its last frame says so. */
 gboolean  wp_outbox_end_chunk   (WpOutbox *self, GError **error);
 /* For channels without a board: the chunk's next task starts. Goes out at once, with all results before it. */

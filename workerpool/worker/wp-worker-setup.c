@@ -32,29 +32,14 @@ wp_worker_setup_set_death_signal (int signum)
 static gboolean
 check_owner (GError **error)
 {
-  g_autofree char *owner = g_strdup (g_getenv (WP_OWNER_VARIABLE));
-  guint64 pid;
+  int owner = wp_process_get_owner ();
 
-  if (owner == NULL)
+  /* It is not known behind a wrapper, where the end of the channel has to do. */
+  if (owner == 0 || getppid () == owner)
     return TRUE;
 
-  /* The pools that tasks may start have workers of their own. */
-  g_unsetenv (WP_OWNER_VARIABLE);
-
-  if (!g_ascii_string_to_unsigned (owner, 10, 1, G_MAXINT, &pid, NULL))
-    {
-      g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                   "%s is “%s”, which is no process identifier", WP_OWNER_VARIABLE, owner);
-      return FALSE;
-    }
-
-  if ((guint64) getppid () != pid)
-    {
-      g_set_error (error, G_IO_ERROR, G_IO_ERROR_CLOSED, "The owner of this worker, process %s, has died", owner);
-      return FALSE;
-    }
-
-  return TRUE;
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_CLOSED, "The owner of this worker, process %d, has died", owner);
+  return FALSE;
 }
 
 static WpChannel *

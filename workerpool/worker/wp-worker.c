@@ -12,11 +12,11 @@
 #include "channel/wp-message.h"
 #include "channel/wp-payload.h"
 #include "channel/wp-process.h"
-#include "channel/wp-value.h"
 #include "worker/wp-function-private.h"
 #include "worker/wp-module.h"
 #include "worker/wp-outbox.h"
 #include "worker/wp-program.h"
+#include "worker/wp-task.h"
 #include "worker/wp-task-context-private.h"
 #include "worker/wp-worker-setup.h"
 
@@ -341,59 +341,6 @@ find_function (const WpChunkHead *head,
   return wp_function_lookup (head->function, error);
 }
 
-/* The error of a function that did not keep its contract. Takes over what it returned. */
-static GError *
-explain_breach (const char *function_name,
-                GVariant   *value,
-                GError     *task_error,
-                const char *flaw)
-{
-  g_autoptr (GVariant) owned_value = value;
-  g_autoptr (GError) owned_error = task_error;
-
-  if (value == NULL)
-    return g_error_new (WP_ERROR, WP_ERROR_INVALID_RESULT,
-                        "The function “%s” returned neither a value nor an error", function_name);
-
-  if (task_error != NULL)
-    return g_error_new (WP_ERROR, WP_ERROR_INVALID_RESULT,
-                        "The function “%s” returned a value of type “%s” beside an error: %s",
-                        function_name, g_variant_get_type_string (value), task_error->message);
-
-  return g_error_new (WP_ERROR, WP_ERROR_INVALID_RESULT,
-                      "The function “%s” returned a value that cannot be sent: it %s", function_name, flaw);
-}
-
-/* Returns a value, or NULL with an error. */
-static GVariant *
-run_task (WpWorker   *self,
-          WpFunction *function,
-          const char *function_name,
-          GVariant   *args,
-          GError    **error)
-{
-  const char *flaw = NULL;
-  GVariant *value;
-
-  value = wp_function_call (function, self->context, args, error);
-  if (value != NULL)
-    value = g_variant_take_ref (value);
-
-  if (G_LIKELY (value != NULL && *error == NULL))
-    {
-      flaw = wp_value_get_flaw (value);
-      if (G_LIKELY (flaw == NULL))
-        return value;
-    }
-  else if (value == NULL && *error != NULL)
-    {
-      return NULL;
-    }
-
-  *error = explain_breach (function_name, value, *error, flaw);
-  return NULL;
-}
-
 /* The chunk's next task. FALSE without error: the pool has taken back it and what follows. */
 static gboolean
 claim_task (WpWorker *self,
@@ -465,7 +412,7 @@ run_chunk (WpWorker      *self,
           g_autoptr (GVariant) args = wp_payload_reader_get_value (&reader, &record);
 
           wp_task_context_begin (self->context, sequence, offset, head.first + offset);
-          value = run_task (self, function, head.function, args, &task_error);
+          value = wp_task_run (function, head.function, self->context, args, &task_error);
           wp_task_context_end (self->context);
         }
 
@@ -474,7 +421,7 @@ run_chunk (WpWorker      *self,
         added = wp_outbox_add (self->outbox, value, now - started, last, error);
       else
         added = wp_outbox_add_error (self->outbox, task_error != NULL ? task_error : lookup_error,
-                                     now - started, last, error);
+                                     now - started, error);
 
       g_clear_pointer (&value, g_variant_unref);
       g_clear_error (&task_error);

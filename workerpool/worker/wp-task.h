@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "worker/wp-function-private.h"
+
+G_BEGIN_DECLS
+
+/* Calls the function and holds it to its contract: returns a value that can be sent, not floating, or NULL with an
+ * error, which is WP_ERROR_INVALID_RESULT when the function returned both, neither, or a value that cannot be sent. */
+GVariant *wp_task_run (WpFunction    *function,
+                       const char    *function_name,
+                       WpTaskContext *context,
+                       GVariant      *args,
+                       GError       **error);
+
+G_END_DECLS
