@@ -269,7 +269,8 @@ wp_payload_writer_add (WpPayloadWriter *writer, GVariant *value)
 static char *
 cut_string (const char *string, gsize most)
 {
-  char *valid = string != NULL ? g_utf8_make_valid (string, strnlen (string, most)) : g_strdup ("");
+  /* Four bytes more, so that what is cut through here is cut away below instead of being replaced. */
+  char *valid = string != NULL ? g_utf8_make_valid (string, strnlen (string, most + 4)) : g_strdup ("");
 
   if (strlen (valid) > most)
     {
