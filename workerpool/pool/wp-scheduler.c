@@ -1083,6 +1083,12 @@ wp_scheduler_next_action (WpScheduler *scheduler, gint64 now, WpAction *action)
   g_assert (scheduler->asked == NULL);
 
   scheduler->now = now;
+
+  /* What has been decided is carried out before the time is looked at: a worker that gives its cancelled tasks back
+   * is not killed for them. */
+  if (pop_action (scheduler, action))
+    return TRUE;
+
   expire_deadlines (scheduler, now);
   end_workers (scheduler, now);
 
