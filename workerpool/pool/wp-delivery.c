@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "pool/wp-delivery.h"
+
+/* One dispatch delivers no longer than this, so that a pile of results does not take a frame from
+ * a window that is being drawn: at 60 Hz a frame has 16 ms. */
+#define DISPATCH_MAX_US 4000
+
+typedef struct
+{
+  WpDeliveryFunc func;
+  gpointer data;
+} Call;
+
+/* The source is attached while something waits; it holds a reference on the delivery then, and the
+ * delivery none on it otherwise. */
+struct _WpDelivery
+{
+  gatomicrefcount ref_count;
+  GMainContext *context;
+
+  GMutex lock;
+  GArray *calls; /* Call */
+  guint n_done;  /* of calls, from the front */
+  gboolean attached;
+};
+
+typedef struct
+{
+  GSource source;
+  WpDelivery *delivery;
+} DeliverySource;
+
+static gboolean
+take_call (WpDelivery *self, Call *call)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+
+  if (self->n_done == self->calls->len)
+    {
+      g_array_set_size (self->calls, 0);
+      self->n_done = 0;
+      self->attached = FALSE;
+      return FALSE;
+    }
+
+  *call = g_array_index (self->calls, Call, self->n_done++);
+  return TRUE;
+}
+
+static gboolean
+delivery_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
+{
+  WpDelivery *self = ((DeliverySource *) source)->delivery;
+  gint64 end = g_get_monotonic_time () + DISPATCH_MAX_US;
+  Call call;
+
+  do
+    {
+      if (!take_call (self, &call))
+        return G_SOURCE_REMOVE;
+
+      call.func (call.data);
+    }
+  while (g_get_monotonic_time () < end);
+
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+delivery_source_finalize (GSource *source)
+{
+  wp_delivery_unref (((DeliverySource *) source)->delivery);
+}
+
+static GSourceFuncs delivery_source_funcs = {
+  .dispatch = delivery_source_dispatch,
+  .finalize = delivery_source_finalize,
+};
+
+static void
+attach (WpDelivery *self)
+{
+  g_autoptr (GSource) source = g_source_new (&delivery_source_funcs, sizeof (DeliverySource));
+
+  ((DeliverySource *) source)->delivery = wp_delivery_ref (self);
+  g_source_set_static_name (source, "WorkerPool results");
+  g_source_set_ready_time (source, 0);
+  /* A callback that runs a nested main loop must still get the results it waits for. */
+  g_source_set_can_recurse (source, TRUE);
+  g_source_attach (source, self->context);
+}
+
+WpDelivery *
+wp_delivery_new (GMainContext *context)
+{
+  WpDelivery *self = g_new0 (WpDelivery, 1);
+
+  g_atomic_ref_count_init (&self->ref_count);
+  self->context = context != NULL ? g_main_context_ref (context)
+                                  : g_main_context_ref (g_main_context_default ());
+  g_mutex_init (&self->lock);
+  self->calls = g_array_new (FALSE, FALSE, sizeof (Call));
+
+  return self;
+}
+
+WpDelivery *
+wp_delivery_ref (WpDelivery *self)
+{
+  g_atomic_ref_count_inc (&self->ref_count);
+  return self;
+}
+
+void
+wp_delivery_unref (WpDelivery *self)
+{
+  if (!g_atomic_ref_count_dec (&self->ref_count))
+    return;
+
+  g_array_unref (self->calls);
+  g_mutex_clear (&self->lock);
+  g_main_context_unref (self->context);
+  g_free (self);
+}
+
+GMainContext *
+wp_delivery_get_context (WpDelivery *self)
+{
+  return self->context;
+}
+
+void
+wp_delivery_post (WpDelivery *self, WpDeliveryFunc func, gpointer data)
+{
+  const Call call = { func, data };
+  gboolean was_attached;
+
+  g_mutex_lock (&self->lock);
+  g_array_append_val (self->calls, call);
+  was_attached = self->attached;
+  self->attached = TRUE;
+  g_mutex_unlock (&self->lock);
+
+  if (!was_attached)
+    attach (self);
+}
+
+typedef struct
+{
+  WpDeliveryFunc func;
+  gpointer data;
+} TimedCall;
+
+static gboolean
+run_timed_call (gpointer user_data)
+{
+  TimedCall *timed = user_data;
+
+  timed->func (timed->data);
+  return G_SOURCE_REMOVE;
+}
+
+static gboolean
+timed_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
+{
+  return callback (user_data);
+}
+
+static GSourceFuncs timed_source_funcs = {
+  .dispatch = timed_source_dispatch,
+};
+
+void
+wp_delivery_post_at (WpDelivery *self, gint64 time, WpDeliveryFunc func, gpointer data)
+{
+  g_autoptr (GSource) source = g_source_new (&timed_source_funcs, sizeof (GSource));
+  TimedCall *timed = g_new (TimedCall, 1);
+
+  timed->func = func;
+  timed->data = data;
+  g_source_set_callback (source, run_timed_call, timed, g_free);
+  g_source_set_ready_time (source, time);
+  g_source_set_static_name (source, "WorkerPool progress");
+  g_source_attach (source, self->context);
+}

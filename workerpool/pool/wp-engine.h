@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <gio/gio.h>
+#include "launch/wp-launcher.h"
+#include "pool/wp-job.h"
+
+G_BEGIN_DECLS
+
+/* A started pool without its GObject: the scheduler and its lock, the workers, and the thread that
+ * launches them, reads from them and sees them die. It outlives the pool for as long as its workers
+ * take to end, so that the pool's dispose need not wait. */
+
+/* What the engine tells its pool. Called with the engine's lock held, in any thread, and only while
+ * the pool is attached; may not call out. */
+typedef struct
+{
+  void (*completed)      (gpointer pool, WpJob *job, guint64 first, guint n, GBytes *payload, guint skip);
+  void (*failed)         (gpointer pool, WpJob *job, guint64 first, guint n, const GError *error);
+  void (*worker_started) (gpointer pool, guint worker_id, int pid);
+  void (*worker_exited)  (gpointer pool, guint worker_id, int pid, const GError *reason);
+  void (*drained)        (gpointer pool);
+} WpEngineObserver;
+
+typedef struct
+{
+  guint n_jobs;
+  gboolean daemon;
+  gboolean keep_alive;
+  guint start_timeout; /* ms */
+  guint grace_period;  /* ms */
+  WpLauncher *launcher;
+} WpEngineConfig;
+
+WpEngine *wp_engine_new          (const WpEngineConfig   *config,
+                                  const WpEngineObserver *observer,
+                                  gpointer                pool);
+WpEngine *wp_engine_ref          (WpEngine *self);
+void      wp_engine_unref        (WpEngine *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (WpEngine, wp_engine_unref)
+
+/* The pool is being disposed: no observer is called any more. */
+void      wp_engine_detach       (WpEngine *self);
+
+void      wp_engine_lock         (WpEngine *self);
+void      wp_engine_unlock       (WpEngine *self);
+/* The lock, for waiting on a job's condition. */
+GMutex   *wp_engine_get_mutex    (WpEngine *self);
+
+/* All of these want the lock. */
+gboolean  wp_engine_is_open      (WpEngine *self, GError **error);
+gboolean  wp_engine_is_stopped   (WpEngine *self);
+gboolean  wp_engine_start        (WpEngine *self, GError **error);
+/* Hands the job's items to the scheduler; keep_workers: as without a map (WpBatchPlan). FALSE with
+ * WP_ERROR_CLOSED. */
+gboolean  wp_engine_submit       (WpEngine *self, WpJob *job, gboolean keep_workers, GError **error);
+/* n more items are in job->items. */
+void      wp_engine_push         (WpEngine *self, WpJob *job, guint64 n);
+void      wp_engine_close        (WpEngine *self, WpJob *job);
+void      wp_engine_cancel       (WpEngine *self, WpJob *job);
+/* How many tasks the job may have in flight. */
+guint64   wp_engine_get_window   (WpEngine *self, WpJob *job);
+void      wp_engine_drain        (WpEngine *self);
+void      wp_engine_terminate    (WpEngine *self);
+void      wp_engine_get_counts   (WpEngine *self, guint *n_workers, guint *n_busy, guint64 *n_queued);
+
+/* Calls func (data) soon in the engine's thread, without the lock. */
+void      wp_engine_call         (WpEngine *self, GFunc func, gpointer data);
+
+/* Without the lock. */
+/* Waits until the workers and the thread are gone. FALSE: cancelled meanwhile. */
+gboolean  wp_engine_wait_stopped (WpEngine *self, GCancellable *cancellable, GError **error);
+/* Calls func (data) in the engine's thread as its last act, or here when it has stopped already. */
+void      wp_engine_call_stopped (WpEngine *self, GFunc func, gpointer data);
+/* The calling thread is the engine's own. */
+gboolean  wp_engine_is_current_thread (WpEngine *self);
+
+G_END_DECLS

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "pool/wp-items.h"
+
+struct _WpItems
+{
+  guint64 n;
+
+  /* An array. */
+  GVariant *array;
+  const GVariantType *fixed_type; /* the elements' type when it is of fixed size, else NULL */
+  const guint8 *fixed_data;
+  gsize stride;
+  gboolean boxed; /* the elements are variants */
+
+  /* Pushed items: a ring of a power of two places, the item i at i & mask; those below 'first' were
+   * all dropped. */
+  GVariant **ring;
+  guint64 mask;
+  guint64 first;
+};
+
+gboolean
+wp_items_check (const char *argument, GVariant *value, GError **error)
+{
+  if (g_variant_is_normal_form (value))
+    return TRUE;
+
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+               "%s of type “%s” is not in normal form: its bytes are not what a serialiser writes; "
+               "pass what g_variant_get_normal_form() makes of it if the difference does not matter",
+               argument, g_variant_get_type_string (value));
+  return FALSE;
+}
+
+/* The size of a type's values when they are all of one size, else 0. */
+static gsize
+fixed_size_of (const GVariantType *type)
+{
+  switch (g_variant_type_peek_string (type)[0])
+    {
+    case 'y':
+    case 'b':
+      return 1;
+    case 'n':
+    case 'q':
+      return 2;
+    case 'i':
+    case 'u':
+    case 'h':
+      return 4;
+    case 'x':
+    case 't':
+    case 'd':
+      return 8;
+    default:
+      return 0;
+    }
+}
+
+WpItems *
+wp_items_new_array (GVariant *items)
+{
+  WpItems *self = g_new0 (WpItems, 1);
+  const GVariantType *type = g_variant_type_element (g_variant_get_type (items));
+
+  self->array = g_variant_ref (items);
+  self->n = g_variant_n_children (items);
+  self->boxed = g_variant_type_equal (type, G_VARIANT_TYPE_VARIANT);
+  self->stride = fixed_size_of (type);
+
+  if (self->stride > 0)
+    {
+      self->fixed_type = type;
+      self->fixed_data = g_variant_get_data (items);
+    }
+
+  return self;
+}
+
+WpItems *
+wp_items_new (void)
+{
+  return g_new0 (WpItems, 1);
+}
+
+void
+wp_items_free (WpItems *self)
+{
+  g_clear_pointer (&self->array, g_variant_unref);
+
+  for (guint64 i = self->first; self->ring != NULL && i < self->n; i++)
+    g_clear_pointer (&self->ring[i & self->mask], g_variant_unref);
+  g_free (self->ring);
+
+  g_free (self);
+}
+
+guint64
+wp_items_get_n (WpItems *self)
+{
+  return self->n;
+}
+
+void
+wp_items_push (WpItems *self, GVariant *value)
+{
+  g_assert (self->array == NULL);
+
+  if (self->ring == NULL || self->n - self->first > self->mask)
+    {
+      guint64 size = self->ring == NULL ? 16 : (self->mask + 1) * 2;
+      GVariant **ring = g_new0 (GVariant *, size);
+
+      for (guint64 i = self->first; i < self->n; i++)
+        ring[i & (size - 1)] = self->ring[i & self->mask];
+
+      g_free (self->ring);
+      self->ring = ring;
+      self->mask = size - 1;
+    }
+
+  self->ring[self->n++ & self->mask] = value;
+}
+
+void
+wp_items_drop (WpItems *self, guint64 first, guint n)
+{
+  if (self->ring == NULL)
+    return;
+
+  for (guint64 i = first; i < first + n; i++)
+    g_clear_pointer (&self->ring[i & self->mask], g_variant_unref);
+
+  while (self->first < self->n && self->ring[self->first & self->mask] == NULL)
+    self->first++;
+}
+
+void
+wp_items_write (WpItems *self, guint64 first, guint n, WpPayloadWriter *writer)
+{
+  g_assert (first + n <= self->n);
+
+  if (self->fixed_type != NULL)
+    {
+      wp_payload_writer_add_fixed (writer, self->fixed_type, self->fixed_data + first * self->stride,
+                                   self->stride, n);
+      return;
+    }
+
+  for (guint64 i = first; i < first + n; i++)
+    {
+      g_autoptr (GVariant) element = NULL;
+      g_autoptr (GVariant) value = NULL;
+
+      if (self->array == NULL)
+        {
+          wp_payload_writer_add (writer, self->ring[i & self->mask]);
+          continue;
+        }
+
+      element = g_variant_get_child_value (self->array, i);
+      value = self->boxed ? g_variant_get_variant (element) : g_variant_ref (element);
+      wp_payload_writer_add (writer, value);
+    }
+}

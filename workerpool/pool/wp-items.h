@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <gio/gio.h>
+#include "channel/wp-payload.h"
+
+G_BEGIN_DECLS
+
+/* The arguments of a job's tasks, by index: either an array that is there from the start, or items
+ * pushed one by one and dropped as their tasks end. Not thread-safe. */
+typedef struct _WpItems WpItems;
+
+/* FALSE with G_IO_ERROR_INVALID_ARGUMENT when the value cannot be sent to a worker. argument: what
+ * the sentence calls it. A value passes from any thread; a big one is checked here once. */
+gboolean wp_items_check       (const char *argument, GVariant *value, GError **error);
+
+/* items: checked, an array; an array of variants ("av") stands for the values in them. */
+WpItems *wp_items_new_array   (GVariant *items);
+WpItems *wp_items_new         (void);
+void     wp_items_free        (WpItems *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (WpItems, wp_items_free)
+
+guint64  wp_items_get_n       (WpItems *self);
+/* Takes the value, which is checked and not floating. Not for an array. */
+void     wp_items_push        (WpItems *self, GVariant *value);
+/* The tasks' arguments are needed no more. */
+void     wp_items_drop        (WpItems *self, guint64 first, guint n);
+/* Appends a record for each of the items. */
+void     wp_items_write       (WpItems *self, guint64 first, guint n, WpPayloadWriter *writer);
+
+G_END_DECLS

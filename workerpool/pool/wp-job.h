@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <gio/gio.h>
+#include "pool/wp-items.h"
+#include "pool/wp-result-queue.h"
+#include "pool/wp-scheduler.h"
+#include "pool/wp-task-options.h"
+
+G_BEGIN_DECLS
+
+/* One apply, map or batch in flight, as the engine sees it: the arguments, the results so far, and the
+ * place in the scheduler. Shared by the caller's object and the engine, so it outlives both.
+ *
+ * Fields below the mark are guarded by the engine's lock. */
+typedef struct _WpEngine WpEngine;
+typedef struct _WpJob WpJob;
+
+/* Called with the engine's lock held after results came in, and when the job ended; may not call out. */
+typedef void (*WpJobFunc) (WpJob *job, gpointer data);
+
+struct _WpJob
+{
+  gatomicrefcount ref_count;
+  WpEngine *engine; /* a reference */
+  char *function;
+  WpOnError on_error;
+  guint max_active_tasks; /* 0: the default */
+  WpBatchPlan plan;
+
+  /*< guarded by the engine's lock >*/
+  guint64 number; /* of the job in its pool, from 1; 0 before it was submitted */
+  WpSchedulerBatch *scheduled; /* NULL before it was submitted and after it has ended */
+  WpItems *items;
+  WpResultQueue *results;
+  guint64 n_ended;
+  guint64 n_failed;
+  gboolean closed;
+  gboolean cancelled;
+  gboolean ended;
+  GError *failure; /* of the first task that failed otherwise than by cancellation */
+  GError *interruption; /* why tasks ended that never ran, or that were cancelled: not their own fault */
+  int shared_fd;   /* the only task's arguments as a shared buffer, or -1 */
+  gsize shared_length;
+
+  WpJobFunc changed;
+  gpointer changed_data;
+  GCond condition; /* signalled beside 'changed' */
+};
+
+/* options: (nullable). items: (transfer full). */
+WpJob  *wp_job_new           (WpEngine *engine, const char *function, WpTaskOptions *options, WpItems *items);
+WpJob  *wp_job_ref           (WpJob *self);
+void    wp_job_unref         (WpJob *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (WpJob, wp_job_unref)
+
+/* Makes the shared buffer of a large single argument ahead, in the caller's thread and without the lock. */
+void    wp_job_share_items   (WpJob *self);
+
+/* The number by which signals name a task. */
+guint64 wp_job_get_task_id   (WpJob *self, guint64 index);
+
+G_END_DECLS

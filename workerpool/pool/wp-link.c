@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "pool/wp-link.h"
+
+#include <gio/gfiledescriptorbased.h>
+#include <sys/wait.h>
+
+#include "channel/wp-error.h"
+#include "channel/wp-message.h"
+#include "channel/wp-process.h"
+
+WpLink *
+wp_link_new (guint id)
+{
+  WpLink *self = g_new0 (WpLink, 1);
+
+  self->id = id;
+
+  return self;
+}
+
+void
+wp_link_reset (WpLink *self)
+{
+  g_clear_pointer (&self->channel, wp_channel_free);
+  g_clear_pointer (&self->board, wp_board_free);
+  g_clear_object (&self->process);
+  self->pid = 0;
+  self->signal = 0;
+  self->reading = FALSE;
+  self->start_deadline = 0;
+  self->started_sequence = 0;
+  self->started_offset = 0;
+  self->state = WP_LINK_ABSENT;
+}
+
+void
+wp_link_free (WpLink *self)
+{
+  wp_link_reset (self);
+  g_clear_error (&self->cause);
+  g_free (self);
+}
+
+static WpChannel *
+make_channel (GIOStream *stream, GError **error)
+{
+  GInputStream *input;
+  GOutputStream *output;
+
+  if (G_IS_SOCKET_CONNECTION (stream))
+    return wp_channel_new_for_socket (
+        g_socket_connection_get_socket (G_SOCKET_CONNECTION (stream)));
+
+  input = g_io_stream_get_input_stream (stream);
+  output = g_io_stream_get_output_stream (stream);
+  if (!G_IS_POLLABLE_INPUT_STREAM (input) || !G_IS_POLLABLE_OUTPUT_STREAM (output) ||
+      !G_IS_FILE_DESCRIPTOR_BASED (input) || !G_IS_FILE_DESCRIPTOR_BASED (output))
+    {
+      g_set_error (error, WP_ERROR, WP_ERROR_START_FAILED,
+                   "the launcher's channel, a %s, cannot be polled: it must be a socket connection, or "
+                   "streams on file descriptors",
+                   G_OBJECT_TYPE_NAME (stream));
+      return NULL;
+    }
+
+  return wp_channel_new_for_streams (input, output);
+}
+
+static gboolean
+send_configuration (WpLink *self, gboolean daemon, GError **error)
+{
+  const WpFrameHeader header = { .type = WP_FRAME_CONFIGURE };
+  g_autoptr (WpPayloadWriter) writer = wp_payload_writer_new ();
+  g_autoptr (GVariant) settings = NULL;
+  g_autoptr (GPtrArray) body = NULL;
+  g_auto (GVariantDict) dict = G_VARIANT_DICT_INIT (NULL);
+
+  g_variant_dict_insert (&dict, WP_CONFIGURE_WORKER_ID, "u", self->id);
+  g_variant_dict_insert (&dict, WP_CONFIGURE_DAEMON, "b", daemon);
+  settings = g_variant_ref_sink (g_variant_dict_end (&dict));
+  wp_payload_writer_add (writer, settings);
+  body = wp_payload_writer_finish (writer);
+
+  return wp_channel_send (self->channel, &header, NULL, body,
+                          self->board != NULL ? wp_board_get_fd (self->board) : -1, error);
+}
+
+gboolean
+wp_link_open (WpLink *self, WpWorkerProcess *process, gboolean daemon, GError **error)
+{
+  self->process = g_object_ref (process);
+  self->pid = wp_worker_process_get_pid (process);
+  self->generation++;
+
+  self->channel = make_channel (wp_worker_process_get_channel (process), error);
+  if (self->channel == NULL)
+    return FALSE;
+
+  /* A system that refuses memfds still has workers; they send as frames what the board would show. */
+  if (wp_channel_can_share (self->channel))
+    self->board = wp_board_new (NULL);
+
+  if (!send_configuration (self, daemon, error))
+    return FALSE;
+
+  if (self->board != NULL)
+    wp_board_drop_fd (self->board);
+  self->reading = TRUE;
+  self->state = WP_LINK_STARTING;
+
+  return TRUE;
+}
+
+void
+wp_link_set_cause (WpLink *self, GError *cause)
+{
+  if (self->cause == NULL)
+    self->cause = cause;
+  else
+    g_error_free (cause);
+}
+
+gboolean
+wp_link_can_share (WpLink *self)
+{
+  return wp_channel_can_share (self->channel);
+}
+
+guint8 *
+wp_link_make_head (const char *function, guint64 first, guint n_tasks, gsize *size)
+{
+  const WpChunkHead head = { first, n_tasks, function, "" };
+  guint8 *bytes;
+
+  *size = wp_chunk_head_get_size (&head);
+  bytes = g_malloc (*size);
+  wp_chunk_head_encode (&head, bytes);
+
+  return bytes;
+}
+
+void
+wp_link_send_stop (WpLink *self)
+{
+  const WpFrameHeader header = { .type = WP_FRAME_STOP };
+
+  /* A broken channel shows as its end, which is what was wanted. */
+  wp_channel_send (self->channel, &header, NULL, NULL, -1, NULL);
+}
+
+guint
+wp_link_recall (WpLink *self, guint64 sequence, guint n_tasks, guint n_results, guint most)
+{
+  if (self->board == NULL)
+    return 0;
+
+  return wp_board_recall (self->board, sequence, n_tasks, MIN (most, n_tasks - n_results));
+}
+
+void
+wp_link_cancel_task (WpLink *self, guint64 sequence, guint n_tasks, guint n_results)
+{
+  guint8 bytes[WP_TASK_HEAD_SIZE];
+  const WpFrameHeader header = { .type = WP_FRAME_CANCEL,
+                                 .sequence = sequence,
+                                 .head_length = sizeof bytes };
+  WpTaskHead head;
+
+  if (self->board != NULL)
+    {
+      guint n_claimed = wp_board_get_claimed (self->board, sequence, n_tasks);
+
+      if (n_claimed > n_results)
+        wp_board_cancel (self->board, sequence, n_claimed - 1);
+      return;
+    }
+
+  if (self->started_sequence != sequence)
+    return;
+
+  head.offset = self->started_offset;
+  wp_task_head_encode (&head, bytes);
+  wp_channel_send (self->channel, &header, bytes, NULL, -1, NULL);
+}
+
+gboolean
+wp_link_was_running (WpLink *self, guint64 sequence, guint n_tasks, guint n_results)
+{
+  if (self->board != NULL)
+    return wp_board_get_claimed (self->board, sequence, n_tasks) > n_results;
+
+  return self->started_sequence == sequence && self->started_offset == n_results &&
+         n_results < n_tasks;
+}
+
+GError *
+wp_link_describe_exit (WpLink *self, int status)
+{
+  g_autofree char *how = NULL;
+
+  if (WIFSIGNALED (status))
+    how = g_strdup_printf ("was killed by signal %d (%s)", WTERMSIG (status),
+                           g_strsignal (WTERMSIG (status)));
+  else if (WIFEXITED (status))
+    how = g_strdup_printf ("exited with status %d", WEXITSTATUS (status));
+  else
+    how = g_strdup_printf ("ended with wait status 0x%x", (guint) status);
+
+  if (self->cause != NULL)
+    return g_error_new (self->cause->domain, self->cause->code, "worker %u (pid %d) %s", self->id,
+                        self->pid, self->cause->message);
+
+  return g_error_new (WP_ERROR, WP_ERROR_WORKER_DIED, "worker %u (pid %d) %s", self->id, self->pid,
+                      how);
+}

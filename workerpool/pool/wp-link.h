@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <gio/gio.h>
+#include "channel/wp-board.h"
+#include "channel/wp-channel.h"
+#include "launch/wp-launcher.h"
+#include "pool/wp-items.h"
+
+G_BEGIN_DECLS
+
+/* The pool's end of one worker: its process, its channel and its status board. It knows nothing of
+ * jobs or of the scheduler; the engine's lock guards it. */
+typedef enum
+{
+  WP_LINK_ABSENT,
+  WP_LINK_LAUNCHING, /* the launcher is at work, or about to be */
+  WP_LINK_STARTING,  /* there is a process, which has not reported in */
+  WP_LINK_READY,
+  WP_LINK_STOPPING,  /* it was asked to end */
+} WpLinkState;
+
+typedef struct
+{
+  guint id;
+  WpLinkState state;
+  guint generation; /* counts the processes that had this id */
+
+  WpWorkerProcess *process;
+  WpChannel *channel;
+  WpBoard *board; /* NULL on a channel that cannot share memory */
+  int pid;
+  gboolean reading; /* its channel is still open */
+  int signal;       /* to be sent by the engine's thread, or 0 */
+  gint64 start_deadline;
+  GError *cause;    /* why the pool ended it, or what it did wrong; NULL: it ended by itself */
+
+  /* Without a board: the task it last reported to have started. */
+  guint64 started_sequence;
+  guint started_offset;
+} WpLink;
+
+WpLink  *wp_link_new           (guint id);
+void     wp_link_free          (WpLink *self);
+
+/* Takes the process and sends the first frame. */
+gboolean wp_link_open          (WpLink *self, WpWorkerProcess *process, gboolean daemon, GError **error);
+/* Forgets the process, which has ended. */
+void     wp_link_reset         (WpLink *self);
+/* Sets why it is going to end, unless a reason is known already. */
+void     wp_link_set_cause     (WpLink *self, GError *cause);
+
+gboolean wp_link_can_share     (WpLink *self);
+/* Makes the head of a CHUNK frame. (transfer full) */
+guint8  *wp_link_make_head     (const char *function, guint64 first, guint n_tasks, gsize *size);
+void     wp_link_send_stop     (WpLink *self);
+/* How many tasks were taken back from the end of the chunk. */
+guint    wp_link_recall        (WpLink *self, guint64 sequence, guint n_tasks, guint n_results, guint most);
+/* Asks the task that the chunk is at to stop. */
+void     wp_link_cancel_task   (WpLink *self, guint64 sequence, guint n_tasks, guint n_results);
+/* After its death: whether it was running a task of this chunk, of which n_results have ended. */
+gboolean wp_link_was_running   (WpLink *self, guint64 sequence, guint n_tasks, guint n_results);
+
+/* The error of a task that ran on this worker when it ended with this status (as by waitpid ()), or of the
+ * worker itself. */
+GError  *wp_link_describe_exit (WpLink *self, int status);
+
+G_END_DECLS

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "pool/wp-result.h"
+
+G_BEGIN_DECLS
+
+/* Exactly one of value (not floating) and error; takes it. */
+WpResult *wp_result_new (guint64 index, GVariant *value, GError *error);
+
+G_END_DECLS

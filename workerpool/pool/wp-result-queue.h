@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+/* The results of a job as they came from the workers: runs of consecutive tasks, kept as the bytes
+ * of their frame until somebody takes them. Not thread-safe. */
+typedef struct _WpResultQueue WpResultQueue;
+
+/* ordered: results are taken by index without a gap; else as they were added. */
+WpResultQueue *wp_result_queue_new        (gboolean ordered);
+void           wp_result_queue_free       (WpResultQueue *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (WpResultQueue, wp_result_queue_free)
+
+/* The records skip … skip + n - 1 of a validated payload are the results of tasks first …. */
+void           wp_result_queue_add        (WpResultQueue *self,
+                                           guint64        first,
+                                           guint          n,
+                                           GBytes        *payload,
+                                           guint          skip);
+/* Tasks first … failed with this error. */
+void           wp_result_queue_add_error  (WpResultQueue *self,
+                                           guint64        first,
+                                           guint          n,
+                                           const GError  *error);
+/* A result can be taken now. */
+gboolean       wp_result_queue_can_take   (WpResultQueue *self);
+/* The next result: exactly one of *value (not floating) and *failure. FALSE: not now. */
+gboolean       wp_result_queue_take       (WpResultQueue *self,
+                                           guint64       *index,
+                                           GVariant     **value,
+                                           GError       **failure);
+/* Results that were added and not taken. */
+guint64        wp_result_queue_get_length (WpResultQueue *self);
+
+/* Everything that was added, none of it taken before, as the "av" of a map's results. A failed task
+ * stands as a variant of "mv" that holds nothing. (transfer full): not floating. */
+GVariant      *wp_result_queue_collect    (WpResultQueue *self);
+
+G_END_DECLS

@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "pool/wp-task-options.h"
+
+/* A chunk's results and arguments are held in memory as a whole; more tasks than this in one gain
+ * nothing, as the cost of a frame is spread over thousands already. */
+#define WP_TASK_OPTIONS_MAX_CHUNK_SIZE 32768
+
+/**
+ * WpTaskOptions:
+ *
+ * How the tasks of an apply, a map or a batch are to be run.
+ *
+ * Options are read when the call is made: changing them later changes nothing for calls that were
+ * made before, and the same object may serve any number of calls.
+ *
+ * Since: 1.0
+ */
+struct _WpTaskOptions
+{
+  GObject parent_instance;
+
+  gboolean ordered;
+  guint chunk_size;
+  guint n_splits;
+  guint max_active_tasks;
+  guint max_retries;
+  int priority;
+  WpOnError on_error;
+};
+
+G_DEFINE_FINAL_TYPE (WpTaskOptions, wp_task_options, G_TYPE_OBJECT)
+
+G_DEFINE_ENUM_TYPE (WpOnError,
+                    wp_on_error,
+                    G_DEFINE_ENUM_VALUE (WP_ON_ERROR_STOP, "stop"),
+                    G_DEFINE_ENUM_VALUE (WP_ON_ERROR_CONTINUE, "continue"))
+
+enum
+{
+  PROP_ORDERED = 1,
+  PROP_CHUNK_SIZE,
+  PROP_N_SPLITS,
+  PROP_MAX_ACTIVE_TASKS,
+  PROP_MAX_RETRIES,
+  PROP_PRIORITY,
+  PROP_ON_ERROR,
+  N_PROPS
+};
+
+static GParamSpec *properties[N_PROPS];
+
+static void
+wp_task_options_get_property (GObject *object, guint prop_id, GValue *value, GParamSpec *pspec)
+{
+  WpTaskOptions *self = WP_TASK_OPTIONS (object);
+
+  switch (prop_id)
+    {
+    case PROP_ORDERED:
+      g_value_set_boolean (value, self->ordered);
+      break;
+    case PROP_CHUNK_SIZE:
+      g_value_set_uint (value, self->chunk_size);
+      break;
+    case PROP_N_SPLITS:
+      g_value_set_uint (value, self->n_splits);
+      break;
+    case PROP_MAX_ACTIVE_TASKS:
+      g_value_set_uint (value, self->max_active_tasks);
+      break;
+    case PROP_MAX_RETRIES:
+      g_value_set_uint (value, self->max_retries);
+      break;
+    case PROP_PRIORITY:
+      g_value_set_int (value, self->priority);
+      break;
+    case PROP_ON_ERROR:
+      g_value_set_enum (value, self->on_error);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
+static void
+wp_task_options_set_property (GObject      *object,
+                              guint         prop_id,
+                              const GValue *value,
+                              GParamSpec   *pspec)
+{
+  WpTaskOptions *self = WP_TASK_OPTIONS (object);
+
+  switch (prop_id)
+    {
+    case PROP_ORDERED:
+      wp_task_options_set_ordered (self, g_value_get_boolean (value));
+      break;
+    case PROP_CHUNK_SIZE:
+      wp_task_options_set_chunk_size (self, g_value_get_uint (value));
+      break;
+    case PROP_N_SPLITS:
+      wp_task_options_set_n_splits (self, g_value_get_uint (value));
+      break;
+    case PROP_MAX_ACTIVE_TASKS:
+      wp_task_options_set_max_active_tasks (self, g_value_get_uint (value));
+      break;
+    case PROP_MAX_RETRIES:
+      wp_task_options_set_max_retries (self, g_value_get_uint (value));
+      break;
+    case PROP_PRIORITY:
+      wp_task_options_set_priority (self, g_value_get_int (value));
+      break;
+    case PROP_ON_ERROR:
+      wp_task_options_set_on_error (self, g_value_get_enum (value));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
+static void
+wp_task_options_class_init (WpTaskOptionsClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  const GParamFlags flags = G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
+
+  object_class->get_property = wp_task_options_get_property;
+  object_class->set_property = wp_task_options_set_property;
+
+  /**
+   * WpTaskOptions:ordered: (attributes org.gtk.Property.get=wp_task_options_get_ordered org.gtk.Property.set=wp_task_options_set_ordered)
+   *
+   * Whether the results of a batch come in the order in which the items were pushed (%TRUE, the
+   * default), or as the tasks end. The result of a map is always in order.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_ORDERED] =
+      g_param_spec_boolean ("ordered", NULL, NULL, TRUE, flags);
+  /**
+   * WpTaskOptions:chunk-size: (attributes org.gtk.Property.get=wp_task_options_get_chunk_size org.gtk.Property.set=wp_task_options_set_chunk_size)
+   *
+   * How many consecutive tasks travel together to a worker, at most 32768; 0, the default, chooses by
+   * the measured run time of the tasks. Takes precedence over #WpTaskOptions:n-splits.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_CHUNK_SIZE] =
+      g_param_spec_uint ("chunk-size", NULL, NULL, 0, WP_TASK_OPTIONS_MAX_CHUNK_SIZE, 0, flags);
+  /**
+   * WpTaskOptions:n-splits: (attributes org.gtk.Property.get=wp_task_options_get_n_splits org.gtk.Property.set=wp_task_options_set_n_splits)
+   *
+   * Into how many chunks a map is divided; 0, the default, leaves it to
+   * #WpTaskOptions:chunk-size. More splits than items give chunks of one task. A batch, whose length
+   * is not known when it starts, uses it with #WpBatch:n-total.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_N_SPLITS] =
+      g_param_spec_uint ("n-splits", NULL, NULL, 0, G_MAXUINT, 0, flags);
+  /**
+   * WpTaskOptions:max-active-tasks: (attributes org.gtk.Property.get=wp_task_options_get_max_active_tasks org.gtk.Property.set=wp_task_options_set_max_active_tasks)
+   *
+   * How many tasks of a batch may be pushed and not yet taken back as results; 0, the default, is
+   * twice what all workers hold in one chunk each, and at least 64 for each worker. A map, whose
+   * items are all there already, has no such bound.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MAX_ACTIVE_TASKS] =
+      g_param_spec_uint ("max-active-tasks", NULL, NULL, 0, G_MAXUINT, 0, flags);
+  /**
+   * WpTaskOptions:max-retries: (attributes org.gtk.Property.get=wp_task_options_get_max_retries org.gtk.Property.set=wp_task_options_set_max_retries)
+   *
+   * How often a task runs again after the worker that ran it died; 0, the default, lets the task fail
+   * with %WP_ERROR_WORKER_DIED at the first death. An error that the function returns is a result,
+   * and is not retried.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MAX_RETRIES] =
+      g_param_spec_uint ("max-retries", NULL, NULL, 0, G_MAXUINT, 0, flags);
+  /**
+   * WpTaskOptions:priority: (attributes org.gtk.Property.get=wp_task_options_get_priority org.gtk.Property.set=wp_task_options_set_priority)
+   *
+   * The place of the tasks in the pool's queue, as for main loop sources: lower numbers go first.
+   * Tasks of the same priority share the workers fairly. The default is %G_PRIORITY_DEFAULT.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_PRIORITY] =
+      g_param_spec_int ("priority", NULL, NULL, G_MININT + 1, G_MAXINT, G_PRIORITY_DEFAULT, flags);
+  /**
+   * WpTaskOptions:on-error: (attributes org.gtk.Property.get=wp_task_options_get_on_error org.gtk.Property.set=wp_task_options_set_on_error)
+   *
+   * What a failed task means for the others of its map or batch.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_ON_ERROR] =
+      g_param_spec_enum ("on-error", NULL, NULL, WP_TYPE_ON_ERROR, WP_ON_ERROR_STOP, flags);
+
+  g_object_class_install_properties (object_class, N_PROPS, properties);
+}
+
+static void
+wp_task_options_init (WpTaskOptions *self)
+{
+  self->ordered = TRUE;
+}
+
+/**
+ * wp_task_options_new:
+ *
+ * Creates options with every default.
+ *
+ * Returns: (transfer full): new options
+ *
+ * Since: 1.0
+ */
+WpTaskOptions *
+wp_task_options_new (void)
+{
+  return g_object_new (WP_TYPE_TASK_OPTIONS, NULL);
+}
+
+/**
+ * wp_task_options_get_ordered: (attributes org.gtk.Method.get_property=ordered)
+ * @self: options
+ *
+ * Gets #WpTaskOptions:ordered.
+ *
+ * Returns: whether results come in order
+ *
+ * Since: 1.0
+ */
+gboolean
+wp_task_options_get_ordered (WpTaskOptions *self)
+{
+  g_return_val_if_fail (WP_IS_TASK_OPTIONS (self), TRUE);
+
+  return self->ordered;
+}
+
+/**
+ * wp_task_options_set_ordered: (attributes org.gtk.Method.set_property=ordered)
+ * @self: options
+ * @ordered: whether results come in order
+ *
+ * Sets #WpTaskOptions:ordered.
+ *
+ * Since: 1.0
+ */
+void
+wp_task_options_set_ordered (WpTaskOptions *self, gboolean ordered)
+{
+  g_return_if_fail (WP_IS_TASK_OPTIONS (self));
+
+  ordered = !!ordered;
+
+  if (self->ordered == ordered)
+    return;
+
+  self->ordered = ordered;
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_ORDERED]);
+}
+
+/**
+ * wp_task_options_get_chunk_size: (attributes org.gtk.Method.get_property=chunk-size)
+ * @self: options
+ *
+ * Gets #WpTaskOptions:chunk-size.
+ *
+ * Returns: the number of tasks in a chunk, or 0 for automatic
+ *
+ * Since: 1.0
+ */
+guint
+wp_task_options_get_chunk_size (WpTaskOptions *self)
+{
+  g_return_val_if_fail (WP_IS_TASK_OPTIONS (self), 0);
+
+  return self->chunk_size;
+}
+
+/**
+ * wp_task_options_set_chunk_size: (attributes org.gtk.Method.set_property=chunk-size)
+ * @self: options
+ * @chunk_size: the number of tasks in a chunk, or 0 for automatic
+ *
+ * Sets #WpTaskOptions:chunk-size.
+ *
+ * Since: 1.0
+ */
+void
+wp_task_options_set_chunk_size (WpTaskOptions *self, guint chunk_size)
+{
+  g_return_if_fail (WP_IS_TASK_OPTIONS (self));
+  g_return_if_fail (chunk_size <= WP_TASK_OPTIONS_MAX_CHUNK_SIZE);
+
+  if (self->chunk_size == chunk_size)
+    return;
+
+  self->chunk_size = chunk_size;
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_CHUNK_SIZE]);
+}
+
+/**
+ * wp_task_options_get_n_splits: (attributes org.gtk.Method.get_property=n-splits)
+ * @self: options
+ *
+ * Gets #WpTaskOptions:n-splits.
+ *
+ * Returns: the number of chunks, or 0 for automatic
+ *
+ * Since: 1.0
+ */
+guint
+wp_task_options_get_n_splits (WpTaskOptions *self)
+{
+  g_return_val_if_fail (WP_IS_TASK_OPTIONS (self), 0);
+
+  return self->n_splits;
+}
+
+/**
+ * wp_task_options_set_n_splits: (attributes org.gtk.Method.set_property=n-splits)
+ * @self: options
+ * @n_splits: the number of chunks, or 0 for automatic
+ *
+ * Sets #WpTaskOptions:n-splits.
+ *
+ * Since: 1.0
+ */
+void
+wp_task_options_set_n_splits (WpTaskOptions *self, guint n_splits)
+{
+  g_return_if_fail (WP_IS_TASK_OPTIONS (self));
+
+  if (self->n_splits == n_splits)
+    return;
+
+  self->n_splits = n_splits;
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_N_SPLITS]);
+}
+
+/**
+ * wp_task_options_get_max_active_tasks: (attributes org.gtk.Method.get_property=max-active-tasks)
+ * @self: options
+ *
+ * Gets #WpTaskOptions:max-active-tasks.
+ *
+ * Returns: the bound, or 0 for the default
+ *
+ * Since: 1.0
+ */
+guint
+wp_task_options_get_max_active_tasks (WpTaskOptions *self)
+{
+  g_return_val_if_fail (WP_IS_TASK_OPTIONS (self), 0);
+
+  return self->max_active_tasks;
+}
+
+/**
+ * wp_task_options_set_max_active_tasks: (attributes org.gtk.Method.set_property=max-active-tasks)
+ * @self: options
+ * @max_active_tasks: the bound, or 0 for the default
+ *
+ * Sets #WpTaskOptions:max-active-tasks.
+ *
+ * Since: 1.0
+ */
+void
+wp_task_options_set_max_active_tasks (WpTaskOptions *self, guint max_active_tasks)
+{
+  g_return_if_fail (WP_IS_TASK_OPTIONS (self));
+
+  if (self->max_active_tasks == max_active_tasks)
+    return;
+
+  self->max_active_tasks = max_active_tasks;
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_MAX_ACTIVE_TASKS]);
+}
+
+/**
+ * wp_task_options_get_max_retries: (attributes org.gtk.Method.get_property=max-retries)
+ * @self: options
+ *
+ * Gets #WpTaskOptions:max-retries.
+ *
+ * Returns: the number of retries
+ *
+ * Since: 1.0
+ */
+guint
+wp_task_options_get_max_retries (WpTaskOptions *self)
+{
+  g_return_val_if_fail (WP_IS_TASK_OPTIONS (self), 0);
+
+  return self->max_retries;
+}
+
+/**
+ * wp_task_options_set_max_retries: (attributes org.gtk.Method.set_property=max-retries)
+ * @self: options
+ * @max_retries: the number of retries
+ *
+ * Sets #WpTaskOptions:max-retries.
+ *
+ * Since: 1.0
+ */
+void
+wp_task_options_set_max_retries (WpTaskOptions *self, guint max_retries)
+{
+  g_return_if_fail (WP_IS_TASK_OPTIONS (self));
+
+  if (self->max_retries == max_retries)
+    return;
+
+  self->max_retries = max_retries;
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_MAX_RETRIES]);
+}
+
+/**
+ * wp_task_options_get_priority: (attributes org.gtk.Method.get_property=priority)
+ * @self: options
+ *
+ * Gets #WpTaskOptions:priority.
+ *
+ * Returns: the priority
+ *
+ * Since: 1.0
+ */
+int
+wp_task_options_get_priority (WpTaskOptions *self)
+{
+  g_return_val_if_fail (WP_IS_TASK_OPTIONS (self), G_PRIORITY_DEFAULT);
+
+  return self->priority;
+}
+
+/**
+ * wp_task_options_set_priority: (attributes org.gtk.Method.set_property=priority)
+ * @self: options
+ * @priority: the priority
+ *
+ * Sets #WpTaskOptions:priority.
+ *
+ * Since: 1.0
+ */
+void
+wp_task_options_set_priority (WpTaskOptions *self, int priority)
+{
+  g_return_if_fail (WP_IS_TASK_OPTIONS (self));
+  g_return_if_fail (priority > G_MININT);
+
+  if (self->priority == priority)
+    return;
+
+  self->priority = priority;
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_PRIORITY]);
+}
+
+/**
+ * wp_task_options_get_on_error: (attributes org.gtk.Method.get_property=on-error)
+ * @self: options
+ *
+ * Gets #WpTaskOptions:on-error.
+ *
+ * Returns: what a failed task means for the others
+ *
+ * Since: 1.0
+ */
+WpOnError
+wp_task_options_get_on_error (WpTaskOptions *self)
+{
+  g_return_val_if_fail (WP_IS_TASK_OPTIONS (self), WP_ON_ERROR_STOP);
+
+  return self->on_error;
+}
+
+/**
+ * wp_task_options_set_on_error: (attributes org.gtk.Method.set_property=on-error)
+ * @self: options
+ * @on_error: what a failed task means for the others
+ *
+ * Sets #WpTaskOptions:on-error.
+ *
+ * Since: 1.0
+ */
+void
+wp_task_options_set_on_error (WpTaskOptions *self, WpOnError on_error)
+{
+  g_return_if_fail (WP_IS_TASK_OPTIONS (self));
+  g_return_if_fail (on_error == WP_ON_ERROR_STOP || on_error == WP_ON_ERROR_CONTINUE);
+
+  if (self->on_error == on_error)
+    return;
+
+  self->on_error = on_error;
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_ON_ERROR]);
+}
