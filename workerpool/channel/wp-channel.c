@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "channel/wp-error.h"
@@ -35,15 +36,14 @@ typedef struct
 struct _WpChannel
 {
   GSocket *socket; /* or the streams */
-  GPollableInputStream *input;
-  GPollableOutputStream *output;
+  GInputStream *input;
+  GOutputStream *output;
   int input_fd;
   int output_fd;
 
   WpFrameDecoder *decoder;
   GArray *fds; /* received, not yet asked for by a frame; oldest first */
   GError *input_error;
-  gboolean ended;
   /* The last read returned less than there was space for: another would find nothing. */
   gboolean drained;
 
@@ -86,12 +86,12 @@ wp_channel_new_for_streams (GInputStream *input, GOutputStream *output)
 {
   WpChannel *channel;
 
-  g_return_val_if_fail (G_IS_POLLABLE_INPUT_STREAM (input) && G_IS_FILE_DESCRIPTOR_BASED (input), NULL);
-  g_return_val_if_fail (G_IS_POLLABLE_OUTPUT_STREAM (output) && G_IS_FILE_DESCRIPTOR_BASED (output), NULL);
+  g_return_val_if_fail (G_IS_FILE_DESCRIPTOR_BASED (input), NULL);
+  g_return_val_if_fail (G_IS_FILE_DESCRIPTOR_BASED (output), NULL);
 
   channel = new_channel ();
-  channel->input = G_POLLABLE_INPUT_STREAM (g_object_ref (input));
-  channel->output = G_POLLABLE_OUTPUT_STREAM (g_object_ref (output));
+  channel->input = g_object_ref (input);
+  channel->output = g_object_ref (output);
   channel->input_fd = g_file_descriptor_based_get_fd (G_FILE_DESCRIPTOR_BASED (input));
   channel->output_fd = g_file_descriptor_based_get_fd (G_FILE_DESCRIPTOR_BASED (output));
 
@@ -171,35 +171,51 @@ write_to_socket (WpChannel *channel, GOutputVector *vectors, guint n_vectors, in
   return written;
 }
 
-/* A write to a pipe that nobody reads raises SIGPIPE, which only sockets can be told not to do. The signal goes to
+static void
+set_system_error (GError **error, const char *what)
+{
+  int saved_errno = errno;
+
+  g_set_error (error, G_IO_ERROR, g_io_error_from_errno (saved_errno), "Could not %s the channel: %s", what,
+               g_strerror (saved_errno));
+}
+
+/* Streams are written and read through their descriptors: g_pollable_output_stream_writev_nonblocking () of GLib 2.74
+ * logs a warning when the pipe is broken, and both directions would cost two more system calls each.
+ *
+ * A write to a pipe that nobody reads raises SIGPIPE, which only sockets can be told not to do. The signal goes to
  * the thread that writes, so it can be caught there without a change to the process. */
 static gssize
 write_to_stream (WpChannel *channel, GOutputVector *vectors, guint n_vectors, GError **error)
 {
   const struct timespec at_once = { 0, 0 };
+  struct iovec pieces[MAX_VECTORS];
   sigset_t pipe_signal;
-  sigset_t pending;
   sigset_t saved;
-  gboolean was_pending;
-  GPollableReturn result;
-  gsize written = 0;
+  gssize written;
+  int saved_errno;
+
+  for (guint i = 0; i < n_vectors; i++)
+    pieces[i] = (struct iovec) { .iov_base = (void *) vectors[i].buffer, .iov_len = vectors[i].size };
 
   sigemptyset (&pipe_signal);
   sigaddset (&pipe_signal, SIGPIPE);
-  sigpending (&pending);
-  was_pending = sigismember (&pending, SIGPIPE);
   pthread_sigmask (SIG_BLOCK, &pipe_signal, &saved);
 
-  result = g_pollable_output_stream_writev_nonblocking (channel->output, vectors, n_vectors, &written, NULL, error);
+  do
+    written = writev (channel->output_fd, pieces, n_vectors);
+  while (written < 0 && errno == EINTR);
+  saved_errno = errno;
 
-  if (!was_pending)
+  if (written < 0 && saved_errno == EPIPE)
     while (sigtimedwait (&pipe_signal, NULL, &at_once) < 0 && errno == EINTR)
       ;
   pthread_sigmask (SIG_SETMASK, &saved, NULL);
 
-  if (result == G_POLLABLE_RETURN_WOULD_BLOCK)
-    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK, "");
-  return result == G_POLLABLE_RETURN_OK ? (gssize) written : -1;
+  errno = saved_errno;
+  if (written < 0)
+    set_system_error (error, "write to");
+  return written;
 }
 
 /* Writes what can be written now; *written may be 0. FALSE when the connection is broken, now and for ever. */
@@ -573,6 +589,21 @@ keep_fds (WpChannel *channel, GSocketControlMessage **messages, int n_messages)
 }
 
 static gssize
+read_from_stream (WpChannel *channel, guint8 *space, gsize size, GError **error)
+{
+  gssize n;
+
+  do
+    n = read (channel->input_fd, space, size);
+  while (n < 0 && errno == EINTR);
+
+  if (n < 0)
+    set_system_error (error, "read from");
+  channel->drained = n > 0 && (gsize) n < size;
+  return n;
+}
+
+static gssize
 read_from_socket (WpChannel *channel, guint8 *space, gsize size, GError **error)
 {
   GInputVector vector = { space, size };
@@ -615,14 +646,9 @@ read_now (WpChannel *channel, GError **error)
   gssize n;
 
   if (channel->socket != NULL)
-    {
-      n = read_from_socket (channel, space, size, &local_error);
-    }
+    n = read_from_socket (channel, space, size, &local_error);
   else
-    {
-      n = g_pollable_input_stream_read_nonblocking (channel->input, space, size, NULL, &local_error);
-      channel->drained = n > 0 && (gsize) n < size;
-    }
+    n = read_from_stream (channel, space, size, &local_error);
 
   if (n < 0)
     {

@@ -7,8 +7,8 @@
 
 G_BEGIN_DECLS
 
-/* A framed, bidirectional connection over non-blocking GIO: a GSocket (AF_UNIX, which can pass
- * descriptors), or a pair of pollable streams (stdin and stdout, which cannot).
+/* A framed, bidirectional connection that does not block: a GSocket (AF_UNIX, which can pass
+ * descriptors), or a pair of streams (stdin and stdout, which cannot).
  *
  * Not thread-safe: the owner serialises the calls (the pool by its lock). Reading and writing never
  * block; wait() does, for the worker's side. */
@@ -16,8 +16,8 @@ typedef struct _WpChannel WpChannel;
 
 /* Takes over the socket's use, and makes it non-blocking; keeps a reference. */
 WpChannel *wp_channel_new_for_socket  (GSocket *socket);
-/* Both must be pollable and on file descriptors (GPollableInputStream, GFileDescriptorBased ...), which become
- * non-blocking. */
+/* Both must be GFileDescriptorBased, on descriptors that can be polled; these become non-blocking, and are used
+ * beside the streams, which only keep them open. */
 WpChannel *wp_channel_new_for_streams (GInputStream *input, GOutputStream *output);
 void       wp_channel_free            (WpChannel *channel);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (WpChannel, wp_channel_free)
