@@ -6,15 +6,16 @@
 
 #include <string.h>
 
-/* An estimate counts as much as so many tasks against a new report. Small, so that a cold first call (an import, a
- * cache to fill) is outvoted after a dozen short tasks; not 1, so that one odd task does not halve the next chunk. */
+/* An estimate counts as much as so many tasks against a new report. Small, so that a cold first
+ * call (an import, a cache to fill) is outvoted after a dozen short tasks; not 1, so that one odd
+ * task does not halve the next chunk. */
 #define MAX_WEIGHT 4.0
 /* Elapsed times come from the workers: an absurd one must not poison the arithmetic. One hour. */
 #define MAX_TASK_NS 3.6e12
 
 struct _WpRunTime
 {
-  GList link;    /* in the sizer's order of use */
+  GList link; /* in the sizer's order of use */
   guint n_refs;
   double ns;     /* a task; meaningless while weight is 0 */
   double weight; /* tasks */

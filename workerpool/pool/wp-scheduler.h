@@ -79,7 +79,7 @@ typedef enum
   WP_ACTION_CANCEL_TASK,   /* worker, sequence, offset: set the cancel flag of the chunk's running task:
                               the first that has no result yet */
   WP_ACTION_FAIL_TASKS,    /* batch, first, n_tasks, reason, worker (for WORKER_DIED), attempt */
-  WP_ACTION_BATCH_ENDED,   /* batch: the handle is invalid after this */
+  WP_ACTION_BATCH_ENDED,   /* batch: the handle is invalid after this, its tag does not come again */
   WP_ACTION_DRAINED,       /* nothing is queued or running any more (edge: there was something) */
   WP_ACTION_STOPPED,       /* drained or terminated, and no worker is left */
 } WpActionType;
@@ -88,7 +88,7 @@ typedef struct
 {
   WpActionType type;
   guint worker;
-  guint64 sequence;         /* of the chunk; unique in the scheduler's life, from 1 */
+  guint64 sequence;         /* of the chunk; unique and rising in the scheduler's life, from 1, with gaps */
   WpSchedulerBatch *batch;
   gpointer tag;             /* the batch's */
   guint64 first;
@@ -125,12 +125,13 @@ void              wp_scheduler_drain        (WpScheduler *scheduler);
 void              wp_scheduler_terminate    (WpScheduler *scheduler);
 
 /* Events of the workers. */
-/* can_recall: RECALL and exact claims work on this worker's channel. */
+/* can_recall: RECALL and exact claims work on this worker's channel. May come after KILL_WORKER, when the worker was
+ * quicker than the signal. */
 void              wp_scheduler_worker_ready (WpScheduler *scheduler, guint worker, gboolean can_recall);
 
 typedef struct
 {
-  gpointer tag;
+  gpointer tag;       /* NULL when the batch has ended: then n_tasks is 0 */
   guint64 first;      /* index in the batch of the first result that counts */
   guint skip;         /* how many results of the frame to pass over (salvage: seen before) */
   guint n_tasks;      /* how many count */
@@ -139,8 +140,9 @@ typedef struct
 
 /* Results of tasks offset … offset + n_results - 1 of a chunk; elapsed: how long these ran, in ns; done: the
  * chunk has no more. They come in order and without gap, except with salvage, where results seen before may
- * come again. FALSE: the worker has no such chunk or task, or 'done' came before the chunk's end: it broke the
- * protocol; nothing has changed. */
+ * come again, even of chunks that are done. A complete chunk stays with the worker until 'done', which may come alone
+ * (n_results 0). FALSE: the worker has no such chunk or task, or 'done' came before the chunk's end: it broke the
+ * protocol; nothing has changed. After terminate () everything is accepted and nothing counts. */
 gboolean          wp_scheduler_results      (WpScheduler    *scheduler,
                                              guint           worker,
                                              guint64         sequence,
@@ -156,7 +158,7 @@ void              wp_scheduler_recalled     (WpScheduler *scheduler, guint worke
 
 /* The worker has ended, asked or not; a launch that failed counts too (before worker_ready). When it was running
  * a task: running, and that task's chunk and offset (the caller derives them from the board's claims after the
- * salvaged results were reported). */
+ * salvaged results were reported); a task that it does not hold counts as none. */
 void              wp_scheduler_worker_gone  (WpScheduler *scheduler,
                                              guint        worker,
                                              gboolean     running,

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "pool/wp-scheduler-private.h"
+
+static guint
+get_useful_chunk_size (const WpSchedulerBatch *batch)
+{
+  const WpBatchPlan *plan = &batch->plan;
+
+  if (plan->chunk_size > 0)
+    return MIN (plan->chunk_size, WP_MAX_CHUNK);
+
+  if (plan->n_splits > 0 && plan->n_total > 0)
+    return wp_chunk_size_split (plan->n_total, plan->n_splits);
+
+  return wp_chunk_size_automatic (batch->run_time, batch->proven);
+}
+
+static guint
+get_next_chunk_size (const WpScheduler *scheduler, const WpSchedulerBatch *batch)
+{
+  guint useful = get_useful_chunk_size (batch);
+
+  if (batch->plan.chunk_size > 0 || (batch->plan.n_splits > 0 && batch->plan.n_total > 0))
+    return useful;
+
+  return MIN (useful, wp_chunk_size_share (batch->n_pending, scheduler->config.n_jobs));
+}
+
+static void
+send_chunk (WpScheduler *scheduler,
+            WpSchedulerWorker *worker,
+            WpSchedulerBatch *batch,
+            gint64 now,
+            WpAction *action)
+{
+  WpTaskRange range = wp_scheduler_take_pending (scheduler, batch,
+                                                 get_next_chunk_size (scheduler, batch));
+
+  wp_scheduler_add_chunk (scheduler, worker, batch, &range);
+
+  /* The next chunk is another batch's turn, … */
+  if (batch->level != NULL && batch->level->batches.length > 1)
+    {
+      g_queue_unlink (&batch->level->batches, &batch->ready_link);
+      g_queue_push_tail_link (&batch->level->batches, &batch->ready_link);
+    }
+
+  /* … and another worker's. */
+  worker->since = now;
+  wp_scheduler_update_lists (scheduler, worker, TRUE);
+  if (worker->service != NULL)
+    {
+      g_queue_unlink (worker->service, &worker->service_link);
+      g_queue_push_tail_link (worker->service, &worker->service_link);
+    }
+
+  *action = (WpAction){
+    .type = WP_ACTION_SEND_CHUNK,
+    .worker = worker->id,
+    .sequence = scheduler->last_sequence,
+    .batch = batch,
+    .tag = batch->plan.tag,
+    .first = range.first,
+    .n_tasks = range.n_tasks,
+    .attempt = range.attempt,
+  };
+}
+
+static gboolean
+serve_idle (WpScheduler *scheduler, gint64 now, WpAction *action)
+{
+  if (scheduler->n_pending == 0 || scheduler->idle.head == NULL)
+    return FALSE;
+
+  send_chunk (scheduler, scheduler->idle.head->data, wp_scheduler_get_next_batch (scheduler), now,
+              action);
+
+  return TRUE;
+}
+
+/* Only tasks that are known to be short wait behind others: no task should wait for a long one
+ * while a worker idles elsewhere. When the batch whose turn it is has long tasks, the others do not
+ * overtake it either. */
+static gboolean
+prefetch (WpScheduler *scheduler, gint64 now, WpAction *action)
+{
+  WpSchedulerBatch *batch;
+  gint64 ns;
+
+  if (scheduler->n_pending == 0 || scheduler->roomy.head == NULL)
+    return FALSE;
+
+  batch = wp_scheduler_get_next_batch (scheduler);
+  ns = wp_run_time_get (batch->run_time);
+  if (ns == 0 || ns > WP_CHUNK_TARGET_NS)
+    return FALSE;
+
+  send_chunk (scheduler, scheduler->roomy.head->data, batch, now, action);
+
+  return TRUE;
+}
+
+static gboolean
+wants_start (const WpScheduler *scheduler)
+{
+  return scheduler->n_in_state[WP_SCHEDULER_WORKER_ABSENT] > 0 &&
+         scheduler->n_pending >
+             (guint64) scheduler->idle.length + scheduler->n_in_state[WP_SCHEDULER_WORKER_STARTING];
+}
+
+/* From a failed start until one succeeds: one at a time, and after a pause while other workers do
+ * the work. */
+static gboolean
+may_start (const WpScheduler *scheduler, gint64 now)
+{
+  if (scheduler->n_failed_starts == 0)
+    return TRUE;
+
+  if (scheduler->n_in_state[WP_SCHEDULER_WORKER_STARTING] > 0)
+    return FALSE;
+
+  return scheduler->n_in_state[WP_SCHEDULER_WORKER_READY] == 0 || scheduler->start_retry_at <= now;
+}
+
+static gboolean
+start_missing (WpScheduler *scheduler, gint64 now, WpAction *action)
+{
+  guint word = 0;
+  WpSchedulerWorker *worker;
+
+  if (!wants_start (scheduler) || !may_start (scheduler, now))
+    return FALSE;
+
+  while (scheduler->absent[word] == 0)
+    word++;
+
+  worker = wp_scheduler_get_worker (scheduler,
+                                    word * 64 + __builtin_ctzll (scheduler->absent[word]));
+  wp_scheduler_start_worker (scheduler, worker);
+  *action = (WpAction){ .type = WP_ACTION_START_WORKER, .worker = worker->id };
+
+  return TRUE;
+}
+
+/* When an idle worker may next take work from a busy one; G_MAXINT64: not as things are. */
+static gint64
+get_balance_time (const WpScheduler *scheduler)
+{
+  WpSchedulerWorker *worker;
+
+  if (scheduler->n_pending > 0 || scheduler->idle.head == NULL ||
+      scheduler->recallable.head == NULL)
+    return G_MAXINT64;
+
+  worker = scheduler->recallable.head->data;
+
+  return wp_scheduler_add_time (worker->since, WP_RECALL_AFTER_NS);
+}
+
+static gboolean
+balance (WpScheduler *scheduler, gint64 now, WpAction *action)
+{
+  WpSchedulerWorker *worker;
+  WpSchedulerChunk *chunk;
+
+  if (get_balance_time (scheduler) > now)
+    return FALSE;
+
+  worker = scheduler->recallable.head->data;
+  chunk = wp_scheduler_worker_find_recallable (worker);
+  scheduler->asked = chunk;
+  scheduler->n_asked = wp_scheduler_chunk_get_recallable (chunk,
+                                                          wp_scheduler_worker_get_current (worker));
+
+  *action = (WpAction){
+    .type = WP_ACTION_RECALL,
+    .worker = worker->id,
+    .sequence = chunk->sequence,
+    .n_tasks = scheduler->n_asked,
+  };
+
+  return TRUE;
+}
+
+gboolean
+wp_scheduler_next_action (WpScheduler *scheduler, gint64 now, WpAction *action)
+{
+  g_assert (scheduler->asked == NULL);
+
+  scheduler->now = now;
+
+  /* What has been decided is carried out before the time is looked at: a worker that gives its
+   * cancelled tasks back is not killed for them. */
+  if (wp_scheduler_pop_action (scheduler, action))
+    return TRUE;
+
+  wp_scheduler_expire_deadlines (scheduler, now);
+  wp_scheduler_end_workers (scheduler, now);
+
+  if (wp_scheduler_pop_action (scheduler, action) || serve_idle (scheduler, now, action) ||
+      start_missing (scheduler, now, action) || prefetch (scheduler, now, action) ||
+      balance (scheduler, now, action))
+    return TRUE;
+
+  if (scheduler->drained_due)
+    {
+      scheduler->drained_due = FALSE;
+      *action = (WpAction){ .type = WP_ACTION_DRAINED };
+      return TRUE;
+    }
+
+  if (scheduler->phase != WP_SCHEDULER_SERVING && scheduler->phase != WP_SCHEDULER_STOPPED &&
+      scheduler->batches.length == 0 &&
+      scheduler->n_in_state[WP_SCHEDULER_WORKER_ABSENT] == scheduler->config.n_jobs)
+    {
+      scheduler->phase = WP_SCHEDULER_STOPPED;
+      *action = (WpAction){ .type = WP_ACTION_STOPPED };
+      return TRUE;
+    }
+
+  return FALSE;
+}
+
+gint64
+wp_scheduler_get_deadline (WpScheduler *scheduler)
+{
+  gint64 deadline = get_balance_time (scheduler);
+
+  if (scheduler->escalating.head != NULL)
+    deadline = MIN (deadline, ((WpSchedulerWorker *) scheduler->escalating.head->data)->deadline);
+
+  if (scheduler->stopping.head != NULL)
+    deadline = MIN (deadline, ((WpSchedulerWorker *) scheduler->stopping.head->data)->deadline);
+
+  if (scheduler->n_failed_starts > 0 && wants_start (scheduler) &&
+      may_start (scheduler, G_MAXINT64))
+    deadline = MIN (deadline, scheduler->start_retry_at);
+
+  return deadline;
+}
+
+guint
+wp_scheduler_get_chunk_size (WpScheduler *scheduler, WpSchedulerBatch *batch)
+{
+  return get_useful_chunk_size (batch);
+}
