@@ -58,6 +58,7 @@ struct _WpSchedulerBatch
   GQueue taken_back;     /* of WpTaskRange, served before the fresh ones */
   GQueue chunks;         /* held by workers */
   guint proven;          /* the largest chunk that has reported */
+  gint64 cancelled_at;
 };
 
 typedef struct _WpSchedulerWorker WpSchedulerWorker;

@@ -169,24 +169,27 @@ wp_scheduler_flag_running_task (WpScheduler *scheduler, WpSchedulerChunk *chunk)
 
 /* Starts or ends the worker's way from the cancel flag to SIGKILL. Only a task that runs is
  * escalated: a cancelled chunk that waits behind another batch's must not cost that batch its
- * worker. */
+ * worker. Each batch's tasks have their grace, but not each of them: a cancelled batch ends in
+ * bounded time. */
 void
 wp_scheduler_review_cancel (WpScheduler *scheduler, WpSchedulerWorker *worker, gint64 now)
 {
   WpSchedulerChunk *current = wp_scheduler_worker_get_current (worker);
-  gboolean cancelled = current != NULL && current->batch->state == WP_SCHEDULER_BATCH_CANCELLED;
+  gint64 grace = scheduler->config.cancel_grace;
 
-  if (cancelled)
-    wp_scheduler_flag_running_task (scheduler, current);
+  if (current == NULL || current->batch->state != WP_SCHEDULER_BATCH_CANCELLED)
+    {
+      if (worker->state == WP_SCHEDULER_WORKER_READY)
+        wp_scheduler_leave_list (&worker->deadline_link, &worker->deadlines);
+      return;
+    }
 
-  if (worker->state != WP_SCHEDULER_WORKER_READY)
-    return;
+  wp_scheduler_flag_running_task (scheduler, current);
 
-  if (!cancelled)
-    wp_scheduler_leave_list (&worker->deadline_link, &worker->deadlines);
-  else if (worker->deadlines == NULL)
-    set_deadline (worker, &scheduler->escalating,
-                  wp_scheduler_add_time (now, scheduler->config.cancel_grace));
+  if (worker->state == WP_SCHEDULER_WORKER_READY &&
+      (worker->deadlines == NULL ||
+       worker->deadline < wp_scheduler_add_time (current->batch->cancelled_at, grace)))
+    set_deadline (worker, &scheduler->escalating, wp_scheduler_add_time (now, grace));
 }
 
 static void

@@ -121,6 +121,7 @@ wp_scheduler_cancel (WpScheduler *scheduler, WpSchedulerBatch *batch, gint64 now
     return;
 
   batch->state = WP_SCHEDULER_BATCH_CANCELLED;
+  batch->cancelled_at = now;
   wp_scheduler_fail_pending (scheduler, batch, WP_FAIL_CANCELLED);
   wp_scheduler_check_batch_ended (scheduler, batch);
 
