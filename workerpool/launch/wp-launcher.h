@@ -44,7 +44,7 @@ struct _WpLauncherClass
 {
   GObjectClass parent_class;
 
-  WpWorkerProcess *(*launch) (WpLauncher *launcher, guint worker_id, GError **error);
+  WpWorkerProcess *(*launch) (WpLauncher *self, guint worker_id, GError **error);
 
   /*< private >*/
   gpointer padding[8];

@@ -26,14 +26,14 @@ struct _WpWorkerProcessClass
 {
   GObjectClass parent_class;
 
-  GIOStream *(*get_channel) (WpWorkerProcess *process);
-  int        (*get_pid)     (WpWorkerProcess *process);
-  void       (*send_signal) (WpWorkerProcess *process, int signum);
-  void       (*wait_async)  (WpWorkerProcess    *process,
+  GIOStream *(*get_channel) (WpWorkerProcess *self);
+  int        (*get_pid)     (WpWorkerProcess *self);
+  void       (*send_signal) (WpWorkerProcess *self, int signum);
+  void       (*wait_async)  (WpWorkerProcess    *self,
                              GCancellable       *cancellable,
                              GAsyncReadyCallback callback,
                              gpointer            user_data);
-  gboolean   (*wait_finish) (WpWorkerProcess *process,
+  gboolean   (*wait_finish) (WpWorkerProcess *self,
                              GAsyncResult    *result,
                              int             *status,
                              GError         **error);

@@ -1336,7 +1336,9 @@ wp_engine_get_window (WpEngine *self, WpJob *job)
   /* As mpire's default, twice a chunk for each worker; no less than its 64 tasks for each, so that
    * the first measurements do not decide on a handful. */
   chunk_size = wp_scheduler_get_chunk_size (self->scheduler, job->scheduled);
-  return MAX (chunk_size * 2, 64) * self->config.n_jobs;
+  /* It never shrinks: room that a caller was told of stays. */
+  job->window = MAX (job->window, MAX (chunk_size * 2, 64) * self->config.n_jobs);
+  return job->window;
 }
 
 static void

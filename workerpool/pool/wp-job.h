@@ -34,6 +34,7 @@ struct _WpJob
   WpSchedulerBatch *scheduled; /* NULL before it was submitted and after it has ended */
   WpItems *items;
   WpResultQueue *results;
+  guint64 window; /* the widest that the default of max-active-tasks has been */
   guint64 n_ended;
   guint64 n_failed;
   gboolean closed;
