@@ -23,7 +23,7 @@ explain_breach (const char *function_name,
                           function_name, g_variant_get_type_string (value), task_error->message);
   else
     breach = g_error_new (WP_ERROR, WP_ERROR_INVALID_RESULT,
-                      "The function “%s” returned a value that cannot be sent: it %s", function_name, flaw);
+                          "The function “%s” returned a value that cannot be sent: it %s", function_name, flaw);
 
   g_clear_pointer (&value, g_variant_unref);
   g_clear_error (&task_error);

@@ -3,6 +3,7 @@
 #include "worker/wp-worker.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -604,7 +605,8 @@ wp_worker_main (void)
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CLOSED))
     return WP_EXIT_OWNER_GONE;
 
-  g_printerr ("%s: %s\n", wp_program_get_name (), error->message);
+  /* g_printerr () would spoil the quotes for a host that has not set its locale. */
+  fprintf (stderr, "%s: %s\n", wp_program_get_name (), error->message);
 
   return WP_EXIT_FAILED;
 }
