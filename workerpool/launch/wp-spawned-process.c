@@ -124,7 +124,8 @@ wp_spawned_process_new (GSubprocess *subprocess,
 
   self->subprocess = g_object_ref (subprocess);
   self->channel = g_object_ref (channel);
-  /* GSubprocess forgets the number when it reaps; reports about a dead worker still name it. */
+  /* GSubprocess forgets the number when it reaps; reports about a dead worker still name it. One that ended before
+   * this line is reported without. */
   if (identifier != NULL)
     self->pid = (int) g_ascii_strtoll (identifier, NULL, 10);
 

@@ -61,7 +61,8 @@ wp_worker_process_get_channel (WpWorkerProcess *self)
  *
  * Gets the process identifier. It stays what it was after the process has ended.
  *
- * Returns: the process identifier, or 0 when the worker is no process of this machine
+ * Returns: the process identifier, or 0 when the worker is no process of this machine, or ended as soon as it had been
+ *   started
  *
  * Since: 1.0
  */
