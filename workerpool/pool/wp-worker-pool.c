@@ -2,16 +2,17 @@
 
 #include "pool/wp-worker-pool.h"
 
-#include <string.h>
-
 #include "channel/wp-error.h"
 #include "channel/wp-process.h"
 #include "launch/wp-host.h"
 #include "launch/wp-spawn-launcher.h"
+#include "pool/wp-arguments.h"
 #include "pool/wp-batch-private.h"
+#include "pool/wp-call.h"
 #include "pool/wp-cpu-count.h"
 #include "pool/wp-delivery.h"
-#include "pool/wp-engine.h"
+#include "pool/wp-join.h"
+#include "pool/wp-pool-signals.h"
 
 /* The way of a task:
  *
@@ -88,8 +89,6 @@
 #define DEFAULT_START_TIMEOUT 30000
 /* Enough to finish a file or to roll back; short for somebody who has pressed Cancel. */
 #define DEFAULT_GRACE_PERIOD 500
-/* A name is meant to be read in an error; this is the longest that the registry takes. */
-#define MAX_FUNCTION_NAME 1024
 /* Answered by every worker: the names of its host's functions. */
 #define FUNCTION_LIST "workerpool:functions"
 
@@ -100,19 +99,12 @@ typedef enum
   POOL_TERMINATED,
 } PoolEnd;
 
-/* What is posted to the pool's context refers to the pool by this. */
-typedef struct
-{
-  gatomicrefcount ref_count;
-  GWeakRef pool;
-} Handle;
-
 struct _WpWorkerPool
 {
   GObject parent_instance;
 
   WpDelivery *delivery; /* to the context in which the pool was made */
-  Handle *handle;
+  WpPoolSignals *signals;
 
   GMutex lock;
   guint n_jobs;
@@ -145,221 +137,7 @@ enum
   N_PROPS
 };
 
-enum
-{
-  SIGNAL_TASK_COMPLETED,
-  SIGNAL_TASK_FAILED,
-  SIGNAL_WORKER_STARTED,
-  SIGNAL_WORKER_EXITED,
-  SIGNAL_DRAINED,
-  N_SIGNALS
-};
-
 static GParamSpec *properties[N_PROPS];
-static guint signals[N_SIGNALS];
-
-/* Signals */
-
-typedef struct
-{
-  Handle *handle;
-  guint signal;
-
-  /* task-completed and task-failed */
-  WpJob *job;
-  guint64 first;
-  WpResultQueue *results;
-
-  /* worker-started and worker-exited */
-  guint worker_id;
-  int pid;
-  GError *error;
-} Emission;
-
-static void
-handle_unref (Handle *handle)
-{
-  if (!g_atomic_ref_count_dec (&handle->ref_count))
-    return;
-
-  g_weak_ref_clear (&handle->pool);
-  g_free (handle);
-}
-
-static void
-emission_free (Emission *emission)
-{
-  handle_unref (emission->handle);
-  g_clear_pointer (&emission->results, wp_result_queue_free);
-  g_clear_pointer (&emission->job, wp_job_unref);
-  g_clear_error (&emission->error);
-  g_free (emission);
-}
-
-static void
-emit_results (WpWorkerPool *self, Emission *emission)
-{
-  guint64 index;
-  GVariant *value;
-  GError *failure;
-
-  while (wp_result_queue_take (emission->results, &index, &value, &failure))
-    {
-      guint64 id = wp_job_get_task_id (emission->job, index);
-
-      if (failure != NULL)
-        g_signal_emit (self, signals[SIGNAL_TASK_FAILED], 0, id, failure);
-      else
-        g_signal_emit (self, signals[SIGNAL_TASK_COMPLETED], 0, id, value);
-      g_clear_pointer (&value, g_variant_unref);
-      g_clear_error (&failure);
-    }
-}
-
-static void
-emit (gpointer data)
-{
-  Emission *emission = data;
-  g_autoptr (WpWorkerPool) self = g_weak_ref_get (&emission->handle->pool);
-
-  if (self != NULL)
-    switch (emission->signal)
-      {
-      case SIGNAL_TASK_COMPLETED:
-        emit_results (self, emission);
-        break;
-      case SIGNAL_WORKER_STARTED:
-        g_signal_emit (self, signals[SIGNAL_WORKER_STARTED], 0, emission->worker_id, emission->pid);
-        g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_N_WORKERS]);
-        break;
-      case SIGNAL_WORKER_EXITED:
-        g_signal_emit (self, signals[SIGNAL_WORKER_EXITED], 0, emission->worker_id, emission->pid,
-                       emission->error);
-        g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_N_WORKERS]);
-        break;
-      case SIGNAL_DRAINED:
-      default:
-        g_signal_emit (self, signals[SIGNAL_DRAINED], 0);
-        break;
-      }
-
-  emission_free (emission);
-}
-
-static void
-post_emission (WpWorkerPool *self, Emission *emission)
-{
-  g_atomic_ref_count_inc (&self->handle->ref_count);
-  emission->handle = self->handle;
-  wp_delivery_post (self->delivery, emit, emission);
-}
-
-static gboolean
-wants_results (WpWorkerPool *self)
-{
-  return g_signal_has_handler_pending (self, signals[SIGNAL_TASK_COMPLETED], 0, FALSE) ||
-         g_signal_has_handler_pending (self, signals[SIGNAL_TASK_FAILED], 0, FALSE);
-}
-
-static Emission *
-new_result_emission (WpJob *job)
-{
-  Emission *emission = g_new0 (Emission, 1);
-
-  emission->signal = SIGNAL_TASK_COMPLETED;
-  emission->job = wp_job_ref (job);
-  emission->results = wp_result_queue_new (FALSE);
-
-  return emission;
-}
-
-static void
-on_completed (gpointer pool, WpJob *job, guint64 first, guint n, GBytes *payload, guint skip)
-{
-  WpWorkerPool *self = pool;
-  Emission *emission;
-
-  if (!wants_results (self))
-    return;
-
-  emission = new_result_emission (job);
-  wp_result_queue_add (emission->results, first, n, payload, skip);
-  post_emission (self, emission);
-}
-
-static void
-on_failed (gpointer pool, WpJob *job, guint64 first, guint n, const GError *error)
-{
-  WpWorkerPool *self = pool;
-  Emission *emission;
-
-  if (!wants_results (self))
-    return;
-
-  emission = new_result_emission (job);
-  wp_result_queue_add_error (emission->results, first, n, error);
-  post_emission (self, emission);
-}
-
-/* Workers come and go whether or not anybody iterates the pool's context; what nobody listens to is not
- * kept for later. */
-static gboolean
-wants (WpWorkerPool *self, guint signal)
-{
-  return g_signal_has_handler_pending (self, signals[signal], 0, FALSE) ||
-         g_signal_has_handler_pending (self, g_signal_lookup ("notify", G_TYPE_OBJECT),
-                                       g_quark_from_static_string ("n-workers"), TRUE);
-}
-
-static void
-post_worker (WpWorkerPool *self, guint signal, guint worker_id, int pid, const GError *error)
-{
-  Emission *emission;
-
-  if (!wants (self, signal))
-    return;
-
-  emission = g_new0 (Emission, 1);
-  emission->signal = signal;
-  emission->worker_id = worker_id;
-  emission->pid = pid;
-  emission->error = error != NULL ? g_error_copy (error) : NULL;
-  post_emission (self, emission);
-}
-
-static void
-on_worker_started (gpointer pool, guint worker_id, int pid)
-{
-  post_worker (pool, SIGNAL_WORKER_STARTED, worker_id, pid, NULL);
-}
-
-static void
-on_worker_exited (gpointer pool, guint worker_id, int pid, const GError *reason)
-{
-  post_worker (pool, SIGNAL_WORKER_EXITED, worker_id, pid, reason);
-}
-
-static void
-on_drained (gpointer pool)
-{
-  WpWorkerPool *self = pool;
-  Emission *emission;
-
-  if (!g_signal_has_handler_pending (self, signals[SIGNAL_DRAINED], 0, FALSE))
-    return;
-
-  emission = g_new0 (Emission, 1);
-  emission->signal = SIGNAL_DRAINED;
-  post_emission (self, emission);
-}
-
-static const WpEngineObserver observer = {
-  .completed = on_completed,
-  .failed = on_failed,
-  .worker_started = on_worker_started,
-  .worker_exited = on_worker_exited,
-  .drained = on_drained,
-};
 
 /* Starting */
 
@@ -431,7 +209,7 @@ make_engine (WpWorkerPool *self, GError **error)
   config.grace_period = self->grace_period;
   config.launcher = launcher;
 
-  return wp_engine_new (&config, &observer, self);
+  return wp_engine_new (&config, &wp_pool_signals_observer, self->signals);
 }
 
 static WpEngine *
@@ -471,227 +249,6 @@ get_engine_to_end (WpWorkerPool *self, PoolEnd end)
 
 /* Calls */
 
-static gboolean
-check_function (const char *function, GError **error)
-{
-  const char *wrong = NULL;
-
-  if (function == NULL || function[0] == '\0')
-    wrong = "is empty; it must be the name of a function that the host knows";
-  else if (!g_utf8_validate (function, -1, NULL))
-    wrong = "is not valid UTF-8";
-  else if (strlen (function) > MAX_FUNCTION_NAME)
-    wrong = "is longer than 1024 bytes";
-
-  if (wrong == NULL)
-    return TRUE;
-
-  g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "the function's name %s", wrong);
-  return FALSE;
-}
-
-/* Consumes a floating reference. NULL arguments are the empty tuple. */
-static WpItems *
-check_args (const char *function, GVariant *args, GError **error)
-{
-  g_autoptr (GVariant) value =
-      g_variant_ref_sink (args != NULL ? args : g_variant_new_tuple (NULL, 0));
-  WpItems *items;
-
-  if (!check_function (function, error) || !wp_items_check ("the argument", value, error))
-    return NULL;
-
-  items = wp_items_new ();
-  wp_items_push (items, g_steal_pointer (&value));
-
-  return items;
-}
-
-static WpItems *
-check_items (const char *function, GVariant *items, GError **error)
-{
-  g_autoptr (GVariant) array = items != NULL ? g_variant_ref_sink (items) : NULL;
-
-  if (!check_function (function, error))
-    return NULL;
-
-  if (array == NULL || !g_variant_is_of_type (array, G_VARIANT_TYPE_ARRAY))
-    {
-      g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                   "the items are %s%s, but a map needs an array, one element for each task",
-                   array == NULL ? "NULL" : "of type ",
-                   array == NULL ? "" : g_variant_get_type_string (array));
-      return NULL;
-    }
-
-  return wp_items_check ("the array of items", array, error) ? wp_items_new_array (array) : NULL;
-}
-
-static GVariant *
-take_applied (WpJob *job, GError **error)
-{
-  guint64 index;
-  GVariant *value;
-  GError *failure;
-  gboolean taken = wp_result_queue_take (job->results, &index, &value, &failure);
-
-  g_assert (taken);
-  if (failure != NULL)
-    g_propagate_error (error, failure);
-
-  return value;
-}
-
-/* The job has ended: nobody else uses its results any more, so the lock is not needed. */
-static GVariant *
-take_mapped (WpJob *job, GError **error)
-{
-  const GError *failure = job->on_error == WP_ON_ERROR_STOP ? job->failure : NULL;
-
-  if (failure == NULL)
-    failure = job->interruption;
-
-  if (failure != NULL)
-    {
-      g_propagate_error (error, g_error_copy (failure));
-      return NULL;
-    }
-
-  return wp_result_queue_collect (job->results);
-}
-
-static void
-on_job_cancelled (GCancellable *cancellable, gpointer user_data)
-{
-  WpJob *job = user_data;
-
-  wp_engine_lock (job->engine);
-  wp_engine_cancel (job->engine, job);
-  wp_engine_unlock (job->engine);
-}
-
-typedef GVariant *(*TakeFunc) (WpJob *job, GError **error);
-
-/* Runs a job and waits for its end. Takes the items, which may be NULL with an error set. */
-static GVariant *
-run_job (WpWorkerPool  *self,
-         const char    *function,
-         WpItems       *items,
-         WpTaskOptions *options,
-         gboolean       is_map,
-         GCancellable  *cancellable,
-         GError       **error)
-{
-  g_autoptr (WpItems) owned_items = items;
-  g_autoptr (WpEngine) engine = NULL;
-  g_autoptr (WpJob) job = NULL;
-  gboolean submitted;
-  gulong handler = 0;
-
-  if (items == NULL || g_cancellable_set_error_if_cancelled (cancellable, error))
-    return NULL;
-
-  engine = ensure_engine (self, error);
-  if (engine == NULL)
-    return NULL;
-
-  if (wp_engine_is_current_thread (engine))
-    {
-      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
-                           "a launcher cannot wait for a task of its own pool");
-      return NULL;
-    }
-
-  job = wp_job_new (engine, function, options, g_steal_pointer (&owned_items));
-  if (!is_map)
-    wp_job_share_items (job);
-
-  wp_engine_lock (engine);
-  submitted = wp_engine_submit (engine, job, !is_map, error);
-  if (submitted)
-    wp_engine_close (engine, job);
-  wp_engine_unlock (engine);
-  if (!submitted)
-    return NULL;
-
-  if (cancellable != NULL)
-    handler = g_cancellable_connect (cancellable, G_CALLBACK (on_job_cancelled), job, NULL);
-
-  wp_engine_lock (engine);
-  while (!job->ended)
-    g_cond_wait (&job->condition, wp_engine_get_mutex (engine));
-  wp_engine_unlock (engine);
-
-  g_cancellable_disconnect (cancellable, handler);
-
-  return is_map ? take_mapped (job, error) : take_applied (job, error);
-}
-
-/* An asynchronous call on its way: the task, its job, and where it ends. */
-typedef struct
-{
-  WpJob *job;
-  WpDelivery *delivery;
-  gulong handler; /* on the cancellable */
-  GVariant *value;
-  GError *error;
-} Call;
-
-static void
-call_free (Call *call)
-{
-  g_clear_pointer (&call->job, wp_job_unref);
-  g_clear_pointer (&call->delivery, wp_delivery_unref);
-  g_clear_pointer (&call->value, g_variant_unref);
-  g_clear_error (&call->error);
-  g_free (call);
-}
-
-static void
-return_call (gpointer data)
-{
-  g_autoptr (GTask) task = data;
-  Call *call = g_task_get_task_data (task);
-
-  g_cancellable_disconnect (g_task_get_cancellable (task), call->handler);
-
-  if (g_task_get_source_tag (task) == wp_worker_pool_apply_async)
-    call->value = take_applied (call->job, &call->error);
-
-  if (call->error != NULL)
-    g_task_return_error (task, g_steal_pointer (&call->error));
-  else
-    g_task_return_pointer (task, g_steal_pointer (&call->value), (GDestroyNotify) g_variant_unref);
-}
-
-/* In the engine's thread: a million results are put together here, not in a thread that draws. */
-static void
-collect_call (gpointer data, gpointer unused)
-{
-  GTask *task = data;
-  Call *call = g_task_get_task_data (task);
-  g_autoptr (WpDelivery) delivery = wp_delivery_ref (call->delivery);
-
-  call->value = take_mapped (call->job, &call->error);
-  wp_delivery_post (delivery, return_call, task);
-}
-
-static void
-on_call_changed (WpJob *job, gpointer data)
-{
-  GTask *task = data;
-  Call *call = g_task_get_task_data (task);
-
-  if (!job->ended)
-    return;
-
-  job->changed = NULL;
-  if (g_task_get_source_tag (task) == wp_worker_pool_map_async)
-    wp_engine_call (job->engine, collect_call, task);
-  else
-    wp_delivery_post (call->delivery, return_call, task);
-}
-
 static WpDelivery *
 get_delivery (WpWorkerPool *self, GMainContext *context)
 {
@@ -701,70 +258,53 @@ get_delivery (WpWorkerPool *self, GMainContext *context)
   return wp_delivery_new (context);
 }
 
-/* Takes the items, which may be NULL with 'invalid' set, and both. */
-static void
-begin_job (WpWorkerPool       *self,
-           gpointer            source_tag,
-           const char         *function,
-           WpItems            *items,
-           GError             *invalid,
-           WpTaskOptions      *options,
-           GCancellable       *cancellable,
-           GAsyncReadyCallback callback,
-           gpointer            user_data)
+/* Takes the items, which may be NULL with an error set. */
+static GVariant *
+run_call (WpWorkerPool  *self,
+          const char    *function,
+          WpItems       *items,
+          WpTaskOptions *options,
+          gboolean       is_map,
+          GCancellable  *cancellable,
+          GError       **error)
 {
-  g_autoptr (GTask) task = g_task_new (self, cancellable, callback, user_data);
-  g_autoptr (WpItems) owned_items = items;
+  g_autoptr (WpEngine) engine = items != NULL ? ensure_engine (self, error) : NULL;
+
+  if (engine == NULL)
+    {
+      g_clear_pointer (&items, wp_items_free);
+      return NULL;
+    }
+
+  return wp_call_run (engine, function, items, options, is_map, cancellable, error);
+}
+
+/* Takes the items, or the error of invalid ones. */
+static void
+begin_call (WpWorkerPool  *self,
+            GTask         *task,
+            const char    *function,
+            WpItems       *items,
+            GError        *invalid,
+            WpTaskOptions *options,
+            gboolean       is_map)
+{
   g_autoptr (WpEngine) engine = NULL;
+  g_autoptr (WpDelivery) delivery = NULL;
   g_autoptr (GError) error = invalid;
-  gboolean is_map = source_tag == wp_worker_pool_map_async;
-  gboolean submitted;
-  Call *call;
 
-  g_task_set_source_tag (task, source_tag);
-  /* The job itself ends with G_IO_ERROR_CANCELLED, when its tasks really have. */
-  g_task_set_check_cancellable (task, FALSE);
-
-  if (error == NULL && !g_cancellable_set_error_if_cancelled (cancellable, &error))
+  if (error == NULL &&
+      !g_cancellable_set_error_if_cancelled (g_task_get_cancellable (task), &error))
     engine = ensure_engine (self, &error);
   if (engine == NULL)
     {
+      g_clear_pointer (&items, wp_items_free);
       g_task_return_error (task, g_steal_pointer (&error));
       return;
     }
 
-  call = g_new0 (Call, 1);
-  call->job = wp_job_new (engine, function, options, g_steal_pointer (&owned_items));
-  call->delivery = get_delivery (self, g_task_get_context (task));
-  g_task_set_task_data (task, call, (GDestroyNotify) call_free);
-  if (!is_map)
-    wp_job_share_items (call->job);
-
-  /* Connected while the call is ours alone: once it was submitted it may end at any time, and its end
-   * disconnects. A cancellation before that finds a job that is not there yet, hence the second look. */
-  if (cancellable != NULL)
-    call->handler = g_cancellable_connect (cancellable, G_CALLBACK (on_job_cancelled),
-                                           wp_job_ref (call->job), (GDestroyNotify) wp_job_unref);
-
-  wp_engine_lock (engine);
-  call->job->changed = on_call_changed;
-  call->job->changed_data = g_object_ref (task);
-  submitted = wp_engine_submit (engine, call->job, !is_map, &error);
-  if (submitted)
-    {
-      wp_engine_close (engine, call->job);
-      if (g_cancellable_is_cancelled (cancellable))
-        wp_engine_cancel (engine, call->job);
-    }
-  wp_engine_unlock (engine);
-
-  if (submitted)
-    return;
-
-  call->job->changed = NULL;
-  g_cancellable_disconnect (cancellable, call->handler);
-  g_task_return_error (task, g_steal_pointer (&error));
-  g_object_unref (task);
+  delivery = get_delivery (self, g_task_get_context (task));
+  wp_call_begin (engine, task, delivery, function, items, options, is_map);
 }
 
 /* The object */
@@ -888,8 +428,8 @@ wp_worker_pool_finalize (GObject *object)
   g_clear_pointer (&self->engine, wp_engine_unref);
   g_clear_pointer (&self->host, g_strfreev);
   g_clear_object (&self->launcher);
+  g_clear_pointer (&self->signals, wp_pool_signals_free);
   g_clear_pointer (&self->delivery, wp_delivery_unref);
-  g_clear_pointer (&self->handle, handle_unref);
   g_mutex_clear (&self->lock);
 
   G_OBJECT_CLASS (wp_worker_pool_parent_class)->finalize (object);
@@ -1018,71 +558,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
       g_param_spec_uint64 ("n-queued", NULL, NULL, 0, G_MAXUINT64, 0, readable);
 
   g_object_class_install_properties (object_class, N_PROPS, properties);
-
-  /**
-   * WpWorkerPool::task-completed:
-   * @self: the pool
-   * @id: the task: for a batch its [property@Batch:id] plus the index; in general the number of its apply,
-   *   map or batch in this pool, from 1, times 2³², plus its index in there
-   * @result: what the function returned
-   *
-   * Emitted when a task has succeeded, in the main context in which the pool was made.
-   *
-   * Since: 1.0
-   */
-  signals[SIGNAL_TASK_COMPLETED] =
-      g_signal_new ("task-completed", WP_TYPE_WORKER_POOL, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
-                    G_TYPE_NONE, 2, G_TYPE_UINT64, G_TYPE_VARIANT);
-  /**
-   * WpWorkerPool::task-failed:
-   * @self: the pool
-   * @id: the task, as in [signal@WorkerPool::task-completed]
-   * @error: the task's error
-   *
-   * Emitted when a task has failed, in the main context in which the pool was made.
-   *
-   * Since: 1.0
-   */
-  signals[SIGNAL_TASK_FAILED] =
-      g_signal_new ("task-failed", WP_TYPE_WORKER_POOL, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
-                    G_TYPE_NONE, 2, G_TYPE_UINT64, G_TYPE_ERROR);
-  /**
-   * WpWorkerPool::worker-started:
-   * @self: the pool
-   * @worker_id: the worker, from 0
-   * @pid: its process, or 0
-   *
-   * Emitted when a worker has reported in, in the main context in which the pool was made.
-   *
-   * Since: 1.0
-   */
-  signals[SIGNAL_WORKER_STARTED] =
-      g_signal_new ("worker-started", WP_TYPE_WORKER_POOL, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
-                    G_TYPE_NONE, 2, G_TYPE_UINT, G_TYPE_INT);
-  /**
-   * WpWorkerPool::worker-exited:
-   * @self: the pool
-   * @worker_id: the worker, from 0
-   * @pid: the process it was, or 0
-   * @error: (nullable): how it ended; %NULL when its pool had asked it to
-   *
-   * Emitted when a worker has ended and was reaped, in the main context in which the pool was made.
-   *
-   * Since: 1.0
-   */
-  signals[SIGNAL_WORKER_EXITED] =
-      g_signal_new ("worker-exited", WP_TYPE_WORKER_POOL, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
-                    G_TYPE_NONE, 3, G_TYPE_UINT, G_TYPE_INT, G_TYPE_ERROR);
-  /**
-   * WpWorkerPool::drained:
-   * @self: the pool
-   *
-   * Emitted each time the pool has run out of tasks, in the main context in which it was made.
-   *
-   * Since: 1.0
-   */
-  signals[SIGNAL_DRAINED] = g_signal_new ("drained", WP_TYPE_WORKER_POOL, G_SIGNAL_RUN_LAST, 0, NULL,
-                                          NULL, NULL, G_TYPE_NONE, 0);
+  wp_pool_signals_install (object_class);
 }
 
 static void
@@ -1091,9 +567,7 @@ wp_worker_pool_init (WpWorkerPool *self)
   g_autoptr (GMainContext) context = g_main_context_ref_thread_default ();
 
   self->delivery = wp_delivery_new (context);
-  self->handle = g_new0 (Handle, 1);
-  g_atomic_ref_count_init (&self->handle->ref_count);
-  g_weak_ref_init (&self->handle->pool, self);
+  self->signals = wp_pool_signals_new (G_OBJECT (self), self->delivery);
   g_mutex_init (&self->lock);
   self->n_jobs = wp_cpu_count ();
   self->daemon = TRUE;
@@ -1649,8 +1123,8 @@ wp_worker_pool_apply (WpWorkerPool  *self,
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  return run_job (self, function, check_args (function, args, error), options, FALSE, cancellable,
-                  error);
+  return run_call (self, function, wp_arguments_to_item (function, args, error), options, FALSE,
+                   cancellable, error);
 }
 
 /**
@@ -1676,6 +1150,7 @@ wp_worker_pool_apply_async (WpWorkerPool       *self,
                             GAsyncReadyCallback callback,
                             gpointer            user_data)
 {
+  g_autoptr (GTask) task = NULL;
   GError *error = NULL;
   WpItems *items;
 
@@ -1683,9 +1158,10 @@ wp_worker_pool_apply_async (WpWorkerPool       *self,
   g_return_if_fail (options == NULL || WP_IS_TASK_OPTIONS (options));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  items = check_args (function, args, &error);
-  begin_job (self, wp_worker_pool_apply_async, function, items, error, options, cancellable, callback,
-             user_data);
+  items = wp_arguments_to_item (function, args, &error);
+  task = g_task_new (self, cancellable, callback, user_data);
+  g_task_set_source_tag (task, wp_worker_pool_apply_async);
+  begin_call (self, task, function, items, error, options, FALSE);
 }
 
 /**
@@ -1750,8 +1226,8 @@ wp_worker_pool_map (WpWorkerPool  *self,
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  return run_job (self, function, check_items (function, items, error), options, TRUE, cancellable,
-                  error);
+  return run_call (self, function, wp_arguments_to_items (function, items, error), options, TRUE,
+                   cancellable, error);
 }
 
 /**
@@ -1777,6 +1253,7 @@ wp_worker_pool_map_async (WpWorkerPool       *self,
                           GAsyncReadyCallback callback,
                           gpointer            user_data)
 {
+  g_autoptr (GTask) task = NULL;
   GError *error = NULL;
   WpItems *checked;
 
@@ -1784,9 +1261,10 @@ wp_worker_pool_map_async (WpWorkerPool       *self,
   g_return_if_fail (options == NULL || WP_IS_TASK_OPTIONS (options));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  checked = check_items (function, items, &error);
-  begin_job (self, wp_worker_pool_map_async, function, checked, error, options, cancellable, callback,
-             user_data);
+  checked = wp_arguments_to_items (function, items, &error);
+  task = g_task_new (self, cancellable, callback, user_data);
+  g_task_set_source_tag (task, wp_worker_pool_map_async);
+  begin_call (self, task, function, checked, error, options, TRUE);
 }
 
 /**
@@ -1841,7 +1319,7 @@ wp_worker_pool_start_batch (WpWorkerPool  *self,
   g_return_val_if_fail (options == NULL || WP_IS_TASK_OPTIONS (options), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  if (!check_function (function, error))
+  if (!wp_arguments_check_function (function, error))
     return NULL;
 
   engine = ensure_engine (self, error);
@@ -1942,69 +1420,6 @@ wp_worker_pool_stop_and_join (WpWorkerPool *self, GCancellable *cancellable, GEr
   return wp_engine_wait_stopped (engine, cancellable, error);
 }
 
-/* A join on its way; whoever comes first, the end or a cancellation, answers it. */
-typedef struct
-{
-  gatomicrefcount ref_count;
-  GTask *task;
-  WpEngine *engine;
-  WpDelivery *delivery;
-  gulong handler;
-  int answered;
-} Join;
-
-static void
-join_unref (Join *join)
-{
-  if (!g_atomic_ref_count_dec (&join->ref_count))
-    return;
-
-  g_object_unref (join->task);
-  g_clear_pointer (&join->engine, wp_engine_unref);
-  wp_delivery_unref (join->delivery);
-  g_free (join);
-}
-
-static void
-return_join (gpointer data)
-{
-  Join *join = data;
-  GCancellable *cancellable = g_task_get_cancellable (join->task);
-  GError *error = NULL;
-
-  g_cancellable_disconnect (cancellable, join->handler);
-
-  /* At the end of the pool the thread is about to return, so that this does not wait. */
-  if (wp_engine_wait_stopped (join->engine, cancellable, &error))
-    g_task_return_boolean (join->task, TRUE);
-  else
-    g_task_return_error (join->task, error);
-  join_unref (join);
-}
-
-static void
-answer_join (Join *join)
-{
-  if (!g_atomic_int_compare_and_exchange (&join->answered, FALSE, TRUE))
-    return;
-
-  g_atomic_ref_count_inc (&join->ref_count);
-  wp_delivery_post (join->delivery, return_join, join);
-}
-
-static void
-on_join_cancelled (GCancellable *cancellable, gpointer user_data)
-{
-  answer_join (user_data);
-}
-
-static void
-on_stopped (gpointer data, gpointer unused)
-{
-  answer_join (data);
-  join_unref (data);
-}
-
 /**
  * wp_worker_pool_stop_and_join_async:
  * @self: a pool
@@ -2024,7 +1439,7 @@ wp_worker_pool_stop_and_join_async (WpWorkerPool       *self,
 {
   g_autoptr (GTask) task = NULL;
   g_autoptr (WpEngine) engine = NULL;
-  Join *join;
+  g_autoptr (WpDelivery) delivery = NULL;
 
   g_return_if_fail (WP_IS_WORKER_POOL (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
@@ -2039,21 +1454,8 @@ wp_worker_pool_stop_and_join_async (WpWorkerPool       *self,
       return;
     }
 
-  join = g_new0 (Join, 1);
-  g_atomic_ref_count_init (&join->ref_count);
-  join->task = g_object_ref (task);
-  join->engine = wp_engine_ref (engine);
-  join->delivery = get_delivery (self, g_task_get_context (task));
-  g_atomic_ref_count_inc (&join->ref_count);
-  if (cancellable != NULL)
-    join->handler =
-        g_cancellable_connect (cancellable, G_CALLBACK (on_join_cancelled), join, NULL);
-
-  wp_engine_lock (engine);
-  wp_engine_drain (engine);
-  wp_engine_unlock (engine);
-  wp_engine_call_stopped (engine, on_stopped, join);
-  join_unref (join);
+  delivery = get_delivery (self, g_task_get_context (task));
+  wp_join_begin (engine, task, delivery);
 }
 
 /**

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "pool/wp-call.h"
+
+static GVariant *
+take_applied (WpJob *job, GError **error)
+{
+  guint64 index;
+  GVariant *value;
+  GError *failure;
+  gboolean taken = wp_result_queue_take (job->results, &index, &value, &failure);
+
+  g_assert (taken);
+  if (failure != NULL)
+    g_propagate_error (error, failure);
+
+  return value;
+}
+
+/* The job has ended: nobody else uses its results any more, so the lock is not needed. */
+static GVariant *
+take_mapped (WpJob *job, GError **error)
+{
+  const GError *failure = job->on_error == WP_ON_ERROR_STOP ? job->failure : NULL;
+
+  if (failure == NULL)
+    failure = job->interruption;
+
+  if (failure != NULL)
+    {
+      g_propagate_error (error, g_error_copy (failure));
+      return NULL;
+    }
+
+  return wp_result_queue_collect (job->results);
+}
+
+static void
+on_job_cancelled (GCancellable *cancellable, gpointer user_data)
+{
+  WpJob *job = user_data;
+
+  wp_engine_lock (job->engine);
+  wp_engine_cancel (job->engine, job);
+  wp_engine_unlock (job->engine);
+}
+
+/* In the thread that waits */
+
+GVariant *
+wp_call_run (WpEngine      *engine,
+             const char    *function,
+             WpItems       *items,
+             WpTaskOptions *options,
+             gboolean       is_map,
+             GCancellable  *cancellable,
+             GError       **error)
+{
+  g_autoptr (WpItems) owned_items = items;
+  g_autoptr (WpJob) job = NULL;
+  gboolean submitted;
+  gulong handler = 0;
+
+  if (g_cancellable_set_error_if_cancelled (cancellable, error))
+    return NULL;
+
+  if (wp_engine_is_current_thread (engine))
+    {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
+                           "a launcher cannot wait for a task of its own pool");
+      return NULL;
+    }
+
+  job = wp_job_new (engine, function, options, g_steal_pointer (&owned_items));
+  if (!is_map)
+    wp_job_share_items (job);
+
+  wp_engine_lock (engine);
+  submitted = wp_engine_submit (engine, job, !is_map, error);
+  if (submitted)
+    wp_engine_close (engine, job);
+  wp_engine_unlock (engine);
+  if (!submitted)
+    return NULL;
+
+  if (cancellable != NULL)
+    handler = g_cancellable_connect (cancellable, G_CALLBACK (on_job_cancelled), job, NULL);
+
+  wp_engine_lock (engine);
+  while (!job->ended)
+    g_cond_wait (&job->condition, wp_engine_get_mutex (engine));
+  wp_engine_unlock (engine);
+
+  g_cancellable_disconnect (cancellable, handler);
+
+  return is_map ? take_mapped (job, error) : take_applied (job, error);
+}
+
+/* In the main context of the call */
+
+/* An asynchronous call on its way: the task, its job, and where it ends. */
+typedef struct
+{
+  WpJob *job;
+  WpDelivery *delivery;
+  gboolean is_map;
+  gulong handler; /* on the cancellable */
+  GVariant *value;
+  GError *error;
+} Call;
+
+static void
+call_free (Call *call)
+{
+  g_clear_pointer (&call->job, wp_job_unref);
+  g_clear_pointer (&call->delivery, wp_delivery_unref);
+  g_clear_pointer (&call->value, g_variant_unref);
+  g_clear_error (&call->error);
+  g_free (call);
+}
+
+static void
+return_call (gpointer data)
+{
+  g_autoptr (GTask) task = data;
+  Call *call = g_task_get_task_data (task);
+
+  g_cancellable_disconnect (g_task_get_cancellable (task), call->handler);
+
+  if (!call->is_map)
+    call->value = take_applied (call->job, &call->error);
+
+  if (call->error != NULL)
+    g_task_return_error (task, g_steal_pointer (&call->error));
+  else
+    g_task_return_pointer (task, g_steal_pointer (&call->value), (GDestroyNotify) g_variant_unref);
+}
+
+/* In the engine's thread: a million results are put together here, not in a thread that draws. */
+static void
+collect_call (gpointer data, gpointer unused)
+{
+  GTask *task = data;
+  Call *call = g_task_get_task_data (task);
+  g_autoptr (WpDelivery) delivery = wp_delivery_ref (call->delivery);
+
+  call->value = take_mapped (call->job, &call->error);
+  wp_delivery_post (delivery, return_call, task);
+}
+
+static void
+on_call_changed (WpJob *job, gpointer data)
+{
+  GTask *task = data;
+  Call *call = g_task_get_task_data (task);
+
+  if (!job->ended)
+    return;
+
+  job->changed = NULL;
+  if (call->is_map)
+    wp_engine_call (job->engine, collect_call, task);
+  else
+    wp_delivery_post (call->delivery, return_call, task);
+}
+
+void
+wp_call_begin (WpEngine      *engine,
+               GTask         *task,
+               WpDelivery    *delivery,
+               const char    *function,
+               WpItems       *items,
+               WpTaskOptions *options,
+               gboolean       is_map)
+{
+  GCancellable *cancellable = g_task_get_cancellable (task);
+  g_autoptr (GError) error = NULL;
+  gboolean submitted;
+  Call *call;
+
+  /* The job itself ends with G_IO_ERROR_CANCELLED, when its tasks really have. */
+  g_task_set_check_cancellable (task, FALSE);
+
+  call = g_new0 (Call, 1);
+  call->job = wp_job_new (engine, function, options, items);
+  call->is_map = is_map;
+  call->delivery = wp_delivery_ref (delivery);
+  g_task_set_task_data (task, call, (GDestroyNotify) call_free);
+  if (!is_map)
+    wp_job_share_items (call->job);
+
+  /* Connected while the call is ours alone: once it was submitted it may end at any time, and its end
+   * disconnects. A cancellation before that finds a job that is not there yet, hence the second look. */
+  if (cancellable != NULL)
+    call->handler = g_cancellable_connect (cancellable, G_CALLBACK (on_job_cancelled),
+                                           wp_job_ref (call->job), (GDestroyNotify) wp_job_unref);
+
+  wp_engine_lock (engine);
+  call->job->changed = on_call_changed;
+  call->job->changed_data = g_object_ref (task);
+  submitted = wp_engine_submit (engine, call->job, !is_map, &error);
+  if (submitted)
+    {
+      wp_engine_close (engine, call->job);
+      if (g_cancellable_is_cancelled (cancellable))
+        wp_engine_cancel (engine, call->job);
+    }
+  wp_engine_unlock (engine);
+
+  if (submitted)
+    return;
+
+  call->job->changed = NULL;
+  g_cancellable_disconnect (cancellable, call->handler);
+  g_task_return_error (task, g_steal_pointer (&error));
+  g_object_unref (task);
+}
