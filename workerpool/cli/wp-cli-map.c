@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <workerpool.h>
+
+#include "wp-cli-format.h"
+#include "wp-cli-items.h"
+#include "wp-cli-options.h"
+#include "wp-cli-progress.h"
+#include "wp-cli-writer.h"
+#include "wp-cli.h"
+
+/* With more than this waiting for the reader of the results, no further results are taken, which in
+ * turn holds back the tasks and the input. */
+#define MAX_PENDING_OUTPUT (1024 * 1024)
+
+/* One run of the command, in one thread and one main loop:
+ *
+ *   descriptor → items → batch → … workers … → batch → writer → descriptor
+ *
+ * Each arrow holds a bounded amount: the batch has room for so many tasks, and the writer for so much
+ * text. */
+typedef struct
+{
+  WpCliOptions options;
+  GMainLoop *loop;
+  WpWorkerPool *pool;
+  WpBatch *batch;
+  WpCliItems *items;
+  WpCliWriter *writer;
+  WpCliProgress *progress; /* NULL: not shown */
+  gboolean writes_to_terminal;
+
+  GHashTable *active; /* index → item, of the tasks that have not ended, to name those that fail */
+  guint input_id;
+  guint sigint_id;
+  guint sigterm_id;
+  gboolean waiting; /* for a result */
+  gboolean ended;   /* the batch has no more results */
+  gboolean stopped; /* nothing more is to be read, pushed or printed */
+  guint64 n_not_run;
+  int exit_status;
+} Run;
+
+/* Ends the run; the first reason is the one that counts. */
+static void
+quit (Run *run, int exit_status)
+{
+  if (run->exit_status == WP_CLI_EXIT_SUCCESS || run->exit_status == WP_CLI_EXIT_TASK_FAILED)
+    run->exit_status = exit_status;
+
+  run->stopped = TRUE;
+  wp_worker_pool_terminate (run->pool);
+  g_main_loop_quit (run->loop);
+}
+
+static void
+hide_progress (Run *run)
+{
+  if (run->progress != NULL)
+    wp_cli_progress_hide (run->progress);
+}
+
+static void
+report_failure (Run *run, guint64 index, GVariant *item, const GError *error)
+{
+  g_autofree char *shown_item = NULL;
+  g_autofree char *message = g_strdelimit (g_strdup (error->message), "\n", ' ');
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  wp_cli_format_text (text, item);
+  shown_item = wp_cli_display (text->str, text->len);
+  hide_progress (run);
+  fprintf (stderr, "item %" G_GUINT64_FORMAT " (%s): %s\n", index, shown_item, message);
+}
+
+static void
+print_result (Run *run, WpResult *result, GVariant *item)
+{
+  GString *buffer = wp_cli_writer_get_buffer (run->writer);
+  const guint64 index = wp_result_get_index (result);
+  const GError *error = wp_result_get_error (result);
+
+  if (error != NULL && run->exit_status == WP_CLI_EXIT_SUCCESS)
+    run->exit_status = WP_CLI_EXIT_TASK_FAILED;
+
+  if (run->options.output == WP_CLI_OUTPUT_TEXT && error != NULL)
+    {
+      report_failure (run, index, item, error);
+      return;
+    }
+
+  if (run->options.output == WP_CLI_OUTPUT_TEXT)
+    {
+      wp_cli_format_text (buffer, wp_result_get_value (result));
+      g_string_append_c (buffer, run->options.null_separated ? '\0' : '\n');
+    }
+  else
+    {
+      if (error != NULL)
+        wp_cli_format_json_error (buffer, index, error);
+      else
+        wp_cli_format_json (buffer, index, wp_result_get_value (result));
+      g_string_append_c (buffer, '\n');
+    }
+
+  wp_cli_writer_flush (run->writer);
+}
+
+static void feed (Run *run);
+
+static gboolean
+on_readable (int fd, GIOCondition condition, gpointer user_data)
+{
+  Run *run = user_data;
+  g_autoptr (GError) error = NULL;
+
+  run->input_id = 0;
+  if (!wp_cli_items_read (run->items, &error))
+    {
+      hide_progress (run);
+      wp_cli_complain ("%s", error->message);
+      quit (run, WP_CLI_EXIT_USAGE);
+      return G_SOURCE_REMOVE;
+    }
+
+  feed (run);
+
+  return G_SOURCE_REMOVE;
+}
+
+static void
+push (Run *run, GVariant *item)
+{
+  const guint64 index = wp_batch_get_n_pushed (run->batch);
+  g_autoptr (GError) error = NULL;
+
+  g_hash_table_insert (run->active, GSIZE_TO_POINTER (index), g_variant_ref (item));
+  if (wp_batch_push (run->batch, item, &error))
+    return;
+
+  g_hash_table_remove (run->active, GSIZE_TO_POINTER (index));
+
+  /* The batch was stopped by a failed task. */
+  if (g_error_matches (error, WP_ERROR, WP_ERROR_CLOSED))
+    return;
+
+  hide_progress (run);
+  wp_cli_complain ("%s", error->message);
+  quit (run, WP_CLI_EXIT_POOL_FAILED);
+}
+
+/* Pushes items while there are some and the batch has room. */
+static void
+feed (Run *run)
+{
+  /* The input waits for bytes, and is read again once they are there. */
+  if (run->input_id != 0)
+    return;
+
+  while (!run->stopped && wp_batch_get_state (run->batch) == WP_BATCH_STATE_OPEN &&
+         wp_batch_get_room (run->batch) > 0)
+    {
+      g_autoptr (GVariant) item = NULL;
+
+      switch (wp_cli_items_next (run->items, &item))
+        {
+        case WP_CLI_ITEMS_READY:
+          push (run, item);
+          break;
+
+        case WP_CLI_ITEMS_LATER:
+          run->input_id = g_unix_fd_add (wp_cli_items_get_fd (run->items), G_IO_IN | G_IO_HUP | G_IO_ERR,
+                                         on_readable, run);
+          return;
+
+        case WP_CLI_ITEMS_END:
+          wp_batch_close (run->batch);
+          return;
+
+        default:
+          g_assert_not_reached ();
+        }
+    }
+}
+
+static void
+end_batch (Run *run)
+{
+  run->ended = TRUE;
+  g_clear_handle_id (&run->input_id, g_source_remove);
+
+  if (wp_cli_writer_get_pending (run->writer) == 0)
+    g_main_loop_quit (run->loop);
+}
+
+static void take_result (Run *run);
+
+static void
+on_result (GObject *source, GAsyncResult *async_result, gpointer user_data)
+{
+  Run *run = user_data;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (WpResult) result = wp_batch_next_finish (WP_BATCH (source), async_result, &error);
+  g_autoptr (GVariant) item = NULL;
+  const GError *task_error;
+  gpointer key;
+
+  run->waiting = FALSE;
+  if (run->stopped)
+    return;
+
+  if (error != NULL)
+    {
+      hide_progress (run);
+      wp_cli_complain ("%s", error->message);
+      quit (run, WP_CLI_EXIT_POOL_FAILED);
+      return;
+    }
+
+  if (result == NULL)
+    {
+      end_batch (run);
+      return;
+    }
+
+  key = GSIZE_TO_POINTER (wp_result_get_index (result));
+  g_hash_table_steal_extended (run->active, key, NULL, (gpointer *) &item);
+
+  task_error = wp_result_get_error (result);
+  if (g_error_matches (task_error, WP_ERROR, WP_ERROR_START_FAILED))
+    {
+      hide_progress (run);
+      wp_cli_complain ("%s", task_error->message);
+      quit (run, WP_CLI_EXIT_POOL_FAILED);
+      return;
+    }
+
+  /* Not a failure of this task: another one failed, and ended it. */
+  if (run->options.on_error == WP_ON_ERROR_STOP &&
+      g_error_matches (task_error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    run->n_not_run++;
+  else
+    print_result (run, result, item);
+
+  feed (run);
+  take_result (run);
+}
+
+static void
+take_result (Run *run)
+{
+  if (run->waiting || run->ended || wp_cli_writer_get_pending (run->writer) > MAX_PENDING_OUTPUT)
+    return;
+
+  run->waiting = TRUE;
+  wp_batch_next_async (run->batch, NULL, on_result, run);
+}
+
+static void
+before_write (gpointer user_data)
+{
+  Run *run = user_data;
+
+  if (run->writes_to_terminal)
+    hide_progress (run);
+}
+
+static void
+on_written (const GError *error, gpointer user_data)
+{
+  Run *run = user_data;
+
+  /* The reader has seen enough, as "head" does: that is no reason to complain. */
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_BROKEN_PIPE))
+    {
+      quit (run, WP_CLI_EXIT_SIGNAL + SIGPIPE);
+    }
+  else if (error != NULL)
+    {
+      hide_progress (run);
+      wp_cli_complain ("%s", error->message);
+      quit (run, WP_CLI_EXIT_OUTPUT_FAILED);
+    }
+  else if (run->ended)
+    {
+      g_main_loop_quit (run->loop);
+    }
+  else
+    {
+      take_result (run);
+    }
+}
+
+/* Without the sources the signals end the program at once, if the first was not enough. */
+static void
+ignore_signals (Run *run)
+{
+  g_clear_handle_id (&run->sigint_id, g_source_remove);
+  g_clear_handle_id (&run->sigterm_id, g_source_remove);
+}
+
+static gboolean
+on_sigint (gpointer user_data)
+{
+  Run *run = user_data;
+
+  run->sigint_id = 0;
+  ignore_signals (run);
+  quit (run, WP_CLI_EXIT_SIGNAL + SIGINT);
+
+  return G_SOURCE_REMOVE;
+}
+
+static gboolean
+on_sigterm (gpointer user_data)
+{
+  Run *run = user_data;
+
+  run->sigterm_id = 0;
+  ignore_signals (run);
+  quit (run, WP_CLI_EXIT_SIGNAL + SIGTERM);
+
+  return G_SOURCE_REMOVE;
+}
+
+static WpCliItems *
+open_items (WpCliOptions *options)
+{
+  struct stat status;
+  int fd = STDIN_FILENO;
+
+  if (options->items != NULL)
+    return wp_cli_items_new_strv (options->items);
+
+  if (options->input != NULL && !g_str_equal (options->input, "-"))
+    {
+      fd = open (options->input, O_RDONLY | O_CLOEXEC);
+      if (fd < 0)
+        {
+          wp_cli_complain ("The input “%s” cannot be opened: %s", options->input, g_strerror (errno));
+          return NULL;
+        }
+    }
+
+  if (fstat (fd, &status) != 0 || S_ISDIR (status.st_mode))
+    {
+      wp_cli_complain ("The input “%s” is not a file to read items from",
+                       options->input != NULL ? options->input : "-");
+      return NULL;
+    }
+
+  return wp_cli_items_new_fd (fd, options->null_separated ? '\0' : '\n');
+}
+
+static gboolean
+shows_progress (WpCliOptions *options)
+{
+  switch (options->progress)
+    {
+    case WP_CLI_PROGRESS_AUTO:
+      return isatty (STDERR_FILENO);
+    case WP_CLI_PROGRESS_ALWAYS:
+      return TRUE;
+    case WP_CLI_PROGRESS_NEVER:
+      return FALSE;
+    default:
+      g_assert_not_reached ();
+    }
+}
+
+static gboolean
+start (Run *run, GError **error)
+{
+  g_autoptr (WpTaskOptions) task_options = wp_task_options_new ();
+  guint64 n_total;
+
+  run->pool = wp_worker_pool_new (run->options.n_jobs);
+  if (run->options.host != NULL)
+    wp_worker_pool_set_host (run->pool, (const char *const *) run->options.host);
+
+  wp_task_options_set_ordered (task_options, !run->options.unordered);
+  wp_task_options_set_chunk_size (task_options, run->options.chunk_size);
+  wp_task_options_set_max_retries (task_options, run->options.max_retries);
+  wp_task_options_set_on_error (task_options, run->options.on_error);
+
+  run->batch = wp_worker_pool_start_batch (run->pool, run->options.function, task_options, error);
+  if (run->batch == NULL)
+    return FALSE;
+
+  if (shows_progress (&run->options))
+    {
+      n_total = wp_cli_items_get_total (run->items);
+      if (n_total > 0)
+        wp_batch_set_n_total (run->batch, n_total);
+      run->progress = wp_cli_progress_new (run->batch, STDERR_FILENO);
+    }
+
+  return TRUE;
+}
+
+static void
+run_clear (Run *run)
+{
+  g_clear_handle_id (&run->input_id, g_source_remove);
+  ignore_signals (run);
+  g_clear_pointer (&run->progress, wp_cli_progress_free);
+  g_clear_object (&run->batch);
+  g_clear_object (&run->pool);
+  g_clear_pointer (&run->items, wp_cli_items_free);
+  g_clear_pointer (&run->writer, wp_cli_writer_free);
+  g_clear_pointer (&run->active, g_hash_table_unref);
+  g_clear_pointer (&run->loop, g_main_loop_unref);
+  wp_cli_options_clear (&run->options);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Run, run_clear)
+
+int
+wp_cli_map (int argc, char *argv[])
+{
+  g_auto (Run) run = { 0 };
+  g_autoptr (GError) error = NULL;
+
+  if (!wp_cli_options_parse (&run.options, argc, argv, &error))
+    {
+      wp_cli_complain ("%s", error->message);
+      return WP_CLI_EXIT_USAGE;
+    }
+
+  run.items = open_items (&run.options);
+  if (run.items == NULL)
+    return WP_CLI_EXIT_USAGE;
+
+  run.loop = g_main_loop_new (NULL, FALSE);
+  run.active = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) g_variant_unref);
+  run.writer = wp_cli_writer_new (STDOUT_FILENO, before_write, on_written, &run);
+  run.writes_to_terminal = isatty (STDOUT_FILENO);
+  run.sigint_id = g_unix_signal_add (SIGINT, on_sigint, &run);
+  run.sigterm_id = g_unix_signal_add (SIGTERM, on_sigterm, &run);
+
+  if (!start (&run, &error))
+    {
+      wp_cli_complain ("%s", error->message);
+      return WP_CLI_EXIT_POOL_FAILED;
+    }
+
+  feed (&run);
+  take_result (&run);
+  if (!run.stopped)
+    g_main_loop_run (run.loop);
+
+  ignore_signals (&run);
+  g_clear_pointer (&run.progress, wp_cli_progress_free);
+  wp_worker_pool_join (run.pool, NULL, NULL);
+
+  if (run.n_not_run > 0)
+    wp_cli_complain ("Stopped at the first failed task; %" G_GUINT64_FORMAT " tasks were not run", run.n_not_run);
+
+  return run.exit_status;
+}

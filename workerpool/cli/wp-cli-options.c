@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "wp-cli-options.h"
+
+#include <string.h>
+
+/* Far more workers than a machine can use: a typing error is to be caught before it starts them. */
+#define MAX_JOBS 4096
+/* What WpTaskOptions allows. */
+#define MAX_CHUNK_SIZE 32768
+
+static gboolean
+parse_number (const char *name,
+              const char *value,
+              guint       minimum,
+              guint       maximum,
+              guint      *number,
+              GError    **error)
+{
+  guint64 parsed;
+
+  if (!g_ascii_string_to_unsigned (value, 10, minimum, maximum, &parsed, NULL))
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                   "%s takes a whole number from %u to %u, not “%s”", name, minimum, maximum, value);
+      return FALSE;
+    }
+
+  *number = (guint) parsed;
+  return TRUE;
+}
+
+/* words: NULL-terminated; the parsed value is the index in them. */
+static gboolean
+parse_word (const char        *name,
+            const char        *value,
+            const char *const *words,
+            guint             *parsed,
+            GError           **error)
+{
+  g_autofree char *known = NULL;
+
+  for (guint i = 0; words[i] != NULL; i++)
+    {
+      if (g_str_equal (words[i], value))
+        {
+          *parsed = i;
+          return TRUE;
+        }
+    }
+
+  known = g_strjoinv (" or ", (char **) words);
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s takes %s, not “%s”", name, known, value);
+
+  return FALSE;
+}
+
+static gboolean
+parse_n_jobs (const char *name, const char *value, gpointer data, GError **error)
+{
+  return parse_number (name, value, 0, MAX_JOBS, &((WpCliOptions *) data)->n_jobs, error);
+}
+
+static gboolean
+parse_chunk_size (const char *name, const char *value, gpointer data, GError **error)
+{
+  return parse_number (name, value, 1, MAX_CHUNK_SIZE, &((WpCliOptions *) data)->chunk_size, error);
+}
+
+static gboolean
+parse_max_retries (const char *name, const char *value, gpointer data, GError **error)
+{
+  return parse_number (name, value, 0, G_MAXUINT, &((WpCliOptions *) data)->max_retries, error);
+}
+
+static gboolean
+parse_on_error (const char *name, const char *value, gpointer data, GError **error)
+{
+  static const char *const words[] = { "stop", "continue", NULL };
+  guint parsed;
+
+  if (!parse_word (name, value, words, &parsed, error))
+    return FALSE;
+
+  ((WpCliOptions *) data)->on_error = parsed == 0 ? WP_ON_ERROR_STOP : WP_ON_ERROR_CONTINUE;
+  return TRUE;
+}
+
+static gboolean
+parse_output (const char *name, const char *value, gpointer data, GError **error)
+{
+  static const char *const words[] = { "text", "json", NULL };
+  guint parsed;
+
+  if (!parse_word (name, value, words, &parsed, error))
+    return FALSE;
+
+  ((WpCliOptions *) data)->output = parsed == 0 ? WP_CLI_OUTPUT_TEXT : WP_CLI_OUTPUT_JSON;
+  return TRUE;
+}
+
+static gboolean
+parse_progress (const char *name, const char *value, gpointer data, GError **error)
+{
+  static const char *const words[] = { "auto", "always", "never", NULL };
+  guint parsed;
+
+  if (!parse_word (name, value, words, &parsed, error))
+    return FALSE;
+
+  ((WpCliOptions *) data)->progress = (WpCliProgressMode) parsed;
+  return TRUE;
+}
+
+char **
+wp_cli_parse_host (const char *command, GError **error)
+{
+  g_autoptr (GError) shell_error = NULL;
+  char **argv = NULL;
+
+  if (!g_shell_parse_argv (command, NULL, &argv, &shell_error))
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                   "The host “%s” is not a command line: %s", command, shell_error->message);
+      return NULL;
+    }
+
+  return argv;
+}
+
+static gboolean
+parse_host (const char *name, const char *value, gpointer data, GError **error)
+{
+  WpCliOptions *self = data;
+
+  g_clear_pointer (&self->host, g_strfreev);
+  self->host = wp_cli_parse_host (value, error);
+
+  return self->host != NULL;
+}
+
+/* Modules are named by their absolute path, which a shell does not complete to. */
+static char *
+make_function_absolute (const char *function)
+{
+  const char *colon = strrchr (function, ':');
+  g_autofree char *path = NULL;
+  g_autofree char *absolute = NULL;
+
+  if (colon == NULL || strstr (function, "://") != NULL || strchr (colon, '/') != NULL)
+    return g_strdup (function);
+
+  path = g_strndup (function, colon - function);
+  if (strchr (path, '/') == NULL)
+    return g_strdup (function);
+
+  absolute = g_canonicalize_filename (path, NULL);
+  return g_strconcat (absolute, colon, NULL);
+}
+
+static gboolean
+take_arguments (WpCliOptions *self, char **arguments, GError **error)
+{
+  if (arguments == NULL || *arguments == NULL)
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
+                   "The FUNCTION to run is missing; “workerpool help map” shows how to name it");
+      return FALSE;
+    }
+
+  if (**arguments == '\0' || !g_utf8_validate (*arguments, -1, NULL))
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                   "The name of the FUNCTION is empty or not valid UTF-8");
+      return FALSE;
+    }
+
+  if (arguments[1] != NULL && self->input != NULL)
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
+                   "There are both items and --input; give one of them");
+      return FALSE;
+    }
+
+  self->function = make_function_absolute (*arguments);
+  if (arguments[1] != NULL)
+    self->items = g_strdupv (arguments + 1);
+
+  return TRUE;
+}
+
+gboolean
+wp_cli_options_parse (WpCliOptions *self, int argc, char *argv[], GError **error)
+{
+  g_auto (GStrv) arguments = NULL;
+  const GOptionEntry entries[] = {
+    { "n-jobs", 'j', 0, G_OPTION_ARG_CALLBACK, parse_n_jobs, "Workers (default 0: one for each CPU)", "N" },
+    { "chunk-size", 0, 0, G_OPTION_ARG_CALLBACK, parse_chunk_size,
+      "Items that travel together (default: by the run time of the tasks)", "N" },
+    { "unordered", 0, 0, G_OPTION_ARG_NONE, &self->unordered, "Print results as they come", NULL },
+    { "max-retries", 0, 0, G_OPTION_ARG_CALLBACK, parse_max_retries,
+      "Run a task again up to N times when its worker died (default 0)", "N" },
+    { "on-error", 0, 0, G_OPTION_ARG_CALLBACK, parse_on_error,
+      "After a failed task, stop or continue (the default)", "WHAT" },
+    { "host", 0, 0, G_OPTION_ARG_CALLBACK, parse_host, "The program that the workers run", "COMMAND" },
+    { "input", 'i', 0, G_OPTION_ARG_FILENAME, &self->input, "Read items from FILE; - is standard input",
+      "FILE" },
+    { "null", '0', 0, G_OPTION_ARG_NONE, &self->null_separated,
+      "Items and text results end with NUL, not with a newline", NULL },
+    { "output", 'o', 0, G_OPTION_ARG_CALLBACK, parse_output, "Print text (the default) or json", "FORMAT" },
+    { "progress", 0, 0, G_OPTION_ARG_CALLBACK, parse_progress,
+      "Show progress: auto (the default: on a terminal), always or never", "WHEN" },
+    { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments, NULL, NULL },
+    G_OPTION_ENTRY_NULL
+  };
+  g_autoptr (GOptionContext) context = g_option_context_new ("FUNCTION [ITEM…]");
+  GOptionGroup *group = g_option_group_new ("map", NULL, NULL, self, NULL);
+  g_auto (GStrv) copy = g_strdupv (argv);
+
+  self->on_error = WP_ON_ERROR_CONTINUE;
+
+  g_option_group_add_entries (group, entries);
+  g_option_context_set_main_group (context, group);
+  g_option_context_set_summary (
+      context,
+      "Runs FUNCTION on every item over worker processes and prints the results in the order of\n"
+      "the items. FUNCTION is /path/to/module.so:symbol, or a name that the host knows. Items are\n"
+      "the ITEM arguments, or else the lines of the input.");
+  g_option_context_set_description (
+      context, "Exit status: 0 every task succeeded, 1 a task failed, 2 wrong usage or unreadable input,\n"
+               "3 the pool failed, 4 the results could not be written, 130 interrupted.");
+
+  if (!g_option_context_parse_strv (context, &copy, error))
+    return FALSE;
+
+  return take_arguments (self, arguments, error);
+}
+
+void
+wp_cli_options_clear (WpCliOptions *self)
+{
+  g_clear_pointer (&self->host, g_strfreev);
+  g_clear_pointer (&self->input, g_free);
+  g_clear_pointer (&self->function, g_free);
+  g_clear_pointer (&self->items, g_strfreev);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <workerpool.h>
+
+G_BEGIN_DECLS
+
+typedef enum
+{
+  WP_CLI_OUTPUT_TEXT,
+  WP_CLI_OUTPUT_JSON,
+} WpCliOutput;
+
+typedef enum
+{
+  WP_CLI_PROGRESS_AUTO,
+  WP_CLI_PROGRESS_ALWAYS,
+  WP_CLI_PROGRESS_NEVER,
+} WpCliProgressMode;
+
+/* What "workerpool map" was asked to do. */
+typedef struct
+{
+  guint n_jobs;     /* 0: one for each CPU */
+  guint chunk_size; /* 0: automatic */
+  guint max_retries;
+  gboolean unordered;
+  WpOnError on_error;
+  char **host; /* NULL: the generic host */
+  char *input; /* NULL: standard input, unless there are items */
+  gboolean null_separated;
+  WpCliOutput output;
+  WpCliProgressMode progress;
+
+  char *function;
+  char **items; /* NULL: from the input */
+} WpCliOptions;
+
+/* Prints the help and ends the program when it is asked for. */
+gboolean wp_cli_options_parse (WpCliOptions *options, int argc, char *argv[], GError **error);
+void     wp_cli_options_clear (WpCliOptions *options);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (WpCliOptions, wp_cli_options_clear)
+
+/* Parses a host's command line as a shell would, without expansions. (transfer full) */
+char   **wp_cli_parse_host    (const char *command, GError **error);
+
+G_END_DECLS

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* What the command exits with; the manual page documents them. */
+typedef enum
+{
+  WP_CLI_EXIT_SUCCESS = 0,
+  WP_CLI_EXIT_TASK_FAILED = 1,
+  WP_CLI_EXIT_USAGE = 2,
+  WP_CLI_EXIT_POOL_FAILED = 3,
+  WP_CLI_EXIT_OUTPUT_FAILED = 4,
+  WP_CLI_EXIT_SIGNAL = 128, /* plus the signal's number, as a shell counts */
+} WpCliExit;
+
+/* The commands. argv[0] is the command's name. */
+int   wp_cli_map      (int argc, char *argv[]);
+int   wp_cli_info     (int argc, char *argv[]);
+
+/* Prints "workerpool: " and one sentence to standard error. */
+void  wp_cli_complain (const char *format, ...) G_GNUC_PRINTF (1, 2);
+/* The bytes as one line that a terminal can show: valid UTF-8, control characters escaped, shortened. */
+char *wp_cli_display  (const char *bytes, gsize length);
+
+G_END_DECLS
