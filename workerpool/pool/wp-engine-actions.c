@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "pool/wp-engine-private.h"
+
+#include <signal.h>
+#include <sys/epoll.h>
+
+#include "channel/wp-error.h"
+
+/* Jobs */
+
+static void
+job_changed (WpJob *job)
+{
+  g_cond_broadcast (&job->condition);
+  if (job->changed != NULL)
+    job->changed (job, job->changed_data);
+}
+
+/* A task failed for good: what it means for the others. */
+static void
+stop_on_failure (WpEngine *self, WpJob *job, GError *failure)
+{
+  if (job->failure != NULL || job->cancelled)
+    {
+      g_error_free (failure);
+      return;
+    }
+
+  job->failure = failure;
+  if (job->on_error == WP_ON_ERROR_STOP)
+    wp_scheduler_cancel (self->scheduler, job->scheduled, wp_engine_now ());
+}
+
+void
+wp_engine_add_results (WpEngine     *self,
+                 WpJob        *job,
+                 guint64       first,
+                 guint         n,
+                 GBytes       *payload,
+                 guint         skip,
+                 guint         n_failed,
+                 GError       *first_failure)
+{
+  wp_items_drop (job->items, first, n);
+  wp_result_queue_add (job->results, first, n, payload, skip);
+  job->n_ended += n;
+  job->n_failed += n_failed;
+
+  if (self->pool != NULL)
+    self->observer->completed (self->pool, job, first, n, payload, skip);
+
+  if (first_failure != NULL)
+    stop_on_failure (self, job, first_failure);
+
+  job_changed (job);
+}
+
+static void
+job_fail_tasks (WpEngine *self, WpJob *job, guint64 first, guint n, const GError *error)
+{
+  wp_items_drop (job->items, first, n);
+  wp_result_queue_add_error (job->results, first, n, error);
+  job->n_ended += n;
+  job->n_failed += n;
+
+  if (self->pool != NULL)
+    self->observer->failed (self->pool, job, first, n, error);
+
+  if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    stop_on_failure (self, job, g_error_copy (error));
+
+  job_changed (job);
+}
+
+static GError *
+describe_failure (WpEngine *self, WpJob *job, const WpAction *action)
+{
+  const GError *cause;
+
+  switch (action->reason)
+    {
+    case WP_FAIL_WORKER_DIED:
+      cause = self->links[action->worker]->cause;
+      return g_error_new (cause->domain, cause->code,
+                          "%s while it ran task %" G_GUINT64_FORMAT " of “%s”%s", cause->message,
+                          action->first, job->function,
+                          action->attempt > 0 ? ", which had been run before" : "");
+    case WP_FAIL_NO_WORKER:
+      return g_error_new (WP_ERROR, WP_ERROR_START_FAILED, "no worker could be started for “%s”: %s",
+                          job->function,
+                          self->start_error != NULL ? self->start_error->message
+                                                    : "each of them ended before it ran a task");
+    case WP_FAIL_CANCELLED:
+      if (job->failure != NULL && !job->cancelled)
+        return g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED,
+                            "the task was cancelled because another one failed: %s",
+                            job->failure->message);
+      return g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "the task was cancelled");
+    case WP_FAIL_TERMINATED:
+      return g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED,
+                                  "the task was cancelled because its pool was terminated");
+    default:
+      g_assert_not_reached ();
+    }
+}
+
+/* Links */
+
+void
+wp_engine_update_polling (WpEngine *self, WpLink *link)
+{
+  int input = wp_channel_get_input_fd (link->channel);
+  int output = wp_channel_get_output_fd (link->channel);
+  gboolean writing = wp_channel_has_output (link->channel);
+  struct epoll_event event = { .events = EPOLLIN, .data.u32 = link->id };
+
+  /* Called on each change; asking for what is asked for already costs a system call, so reading, the
+   * lasting interest, is registered once and only writing comes and goes. */
+  if (input == output)
+    {
+      event.events = EPOLLIN | (writing ? EPOLLOUT : 0);
+      epoll_ctl (self->epoll, EPOLL_CTL_MOD, input, &event);
+      return;
+    }
+
+  event.events = EPOLLOUT;
+  epoll_ctl (self->epoll, writing ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, output, &event);
+}
+
+gboolean
+wp_engine_start_polling (WpEngine *self, WpLink *link)
+{
+  struct epoll_event event = { .events = EPOLLIN, .data.u32 = link->id };
+
+  return epoll_ctl (self->epoll, EPOLL_CTL_ADD, wp_channel_get_input_fd (link->channel), &event) == 0;
+}
+
+void
+wp_engine_stop_reading (WpEngine *self, WpLink *link)
+{
+  if (!link->reading)
+    return;
+
+  link->reading = FALSE;
+  epoll_ctl (self->epoll, EPOLL_CTL_DEL, wp_channel_get_input_fd (link->channel), NULL);
+  epoll_ctl (self->epoll, EPOLL_CTL_DEL, wp_channel_get_output_fd (link->channel), NULL);
+}
+
+void
+wp_engine_wake (WpEngine *self)
+{
+  if (self->wake_time == 0)
+    return;
+
+  self->wake_time = 0;
+  g_source_set_ready_time (self->source, 0);
+}
+
+void
+wp_engine_signal_later (WpEngine *self, WpLink *link, int signum)
+{
+  if (link->signal == 0)
+    g_queue_push_tail (&self->signals, GUINT_TO_POINTER (link->id));
+  /* SIGKILL is never weakened to SIGTERM. */
+  if (link->signal != SIGKILL)
+    link->signal = signum;
+  wp_engine_wake (self);
+}
+
+/* Puts an end to a worker that cannot be talked to any more. */
+void
+wp_engine_give_up_on (WpEngine *self, WpLink *link, GError *cause)
+{
+  wp_link_set_cause (link, cause);
+  wp_engine_stop_reading (self, link);
+  wp_engine_signal_later (self, link, SIGKILL);
+}
+
+/* Answers for the worker that every task of the chunk failed with this error. */
+static void
+answer_chunk (WpEngine *self, WpLink *link, guint64 sequence, guint n_tasks, const GError *error)
+{
+  g_autoptr (WpPayloadWriter) writer = wp_payload_writer_new ();
+  g_autoptr (GPtrArray) segments = NULL;
+  WpResultsRange range;
+
+  for (guint i = 0; i < n_tasks; i++)
+    wp_payload_writer_add_error (writer, error);
+  segments = wp_payload_writer_finish (writer);
+
+  if (wp_scheduler_results (self->scheduler, link->id, sequence, 0, n_tasks, 0, TRUE, FALSE, wp_engine_now (),
+                            &range) &&
+      range.deliver)
+    job_fail_tasks (self, range.tag, range.first, range.n_tasks, error);
+}
+
+void
+wp_engine_send_chunk_bytes (WpEngine            *self,
+                  WpLink              *link,
+                  const WpFrameHeader *header,
+                  const guint8        *head,
+                  GPtrArray           *body,
+                  guint                n_tasks)
+{
+  g_autoptr (GError) error = NULL;
+  gboolean had_output = wp_channel_has_output (link->channel);
+
+  if (wp_channel_send (link->channel, header, head, body, -1, &error))
+    {
+      if (wp_channel_has_output (link->channel) != had_output)
+        wp_engine_update_polling (self, link);
+    }
+  else if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE))
+    {
+      answer_chunk (self, link, header->sequence, n_tasks, error);
+    }
+  /* Any other error is the end of the channel, which is going to be read. */
+}
+
+static void
+send_chunk (WpEngine *self, const WpAction *action)
+{
+  WpLink *link = self->links[action->worker];
+  WpJob *job = action->tag;
+  WpFrameHeader header = { .type = WP_FRAME_CHUNK, .sequence = action->sequence };
+  g_autoptr (WpPayloadWriter) writer = NULL;
+  g_autoptr (GPtrArray) body = NULL;
+  g_autofree guint8 *head = NULL;
+  gsize head_size, size;
+
+  head = wp_link_make_head (job->function, action->first, action->n_tasks, &head_size);
+  header.head_length = (guint32) head_size;
+
+  if (link->board != NULL)
+    wp_board_open_chunk (link->board, action->sequence, action->n_tasks);
+
+  if (job->shared_fd >= 0 && wp_link_can_share (link))
+    {
+      wp_channel_send_shared (link->channel, &header, head, job->shared_fd, job->shared_length, NULL);
+      return;
+    }
+
+  writer = wp_payload_writer_new ();
+  wp_items_write (job->items, action->first, action->n_tasks, writer);
+  size = wp_payload_writer_get_size (writer);
+  body = wp_payload_writer_finish (writer);
+
+  if (size >= WP_PAYLOAD_LARGE && wp_link_can_share (link))
+    {
+      WpLargeChunk *large = g_new0 (WpLargeChunk, 1);
+
+      large->worker = link->id;
+      large->generation = link->generation;
+      large->header = header;
+      large->head = g_steal_pointer (&head);
+      large->body = g_steal_pointer (&body);
+      g_queue_push_tail (&self->large_chunks, large);
+      wp_engine_wake (self);
+      return;
+    }
+
+  wp_engine_send_chunk_bytes (self, link, &header, head, body, action->n_tasks);
+}
+
+WpHeldChunk *
+wp_engine_get_held (WpEngine *self, guint worker, guint *n)
+{
+  WpHeldChunk *held = g_new (WpHeldChunk, WP_BOARD_SLOTS);
+
+  *n = wp_scheduler_get_held (self->scheduler, worker, held, WP_BOARD_SLOTS);
+  return held;
+}
+
+gboolean
+wp_engine_find_held (WpEngine *self, guint worker, guint64 sequence, WpHeldChunk *chunk)
+{
+  g_autofree WpHeldChunk *held = NULL;
+  guint n;
+
+  held = wp_engine_get_held (self, worker, &n);
+  for (guint i = 0; i < n; i++)
+    if (held[i].sequence == sequence)
+      {
+        *chunk = held[i];
+        return TRUE;
+      }
+
+  return FALSE;
+}
+
+static void
+run_action (WpEngine *self, const WpAction *action)
+{
+  WpLink *link = self->links[action->worker];
+  WpJob *job = action->tag;
+  WpHeldChunk chunk;
+
+  switch (action->type)
+    {
+    case WP_ACTION_START_WORKER:
+      link->state = WP_LINK_LAUNCHING;
+      g_queue_push_tail (&self->launches, GUINT_TO_POINTER (link->id));
+      wp_engine_wake (self);
+      break;
+
+    case WP_ACTION_STOP_WORKER:
+      link->state = WP_LINK_STOPPING;
+      wp_link_send_stop (link);
+      break;
+
+    case WP_ACTION_KILL_WORKER:
+      wp_engine_signal_later (self, link, action->signal);
+      break;
+
+    case WP_ACTION_SEND_CHUNK:
+      send_chunk (self, action);
+      break;
+
+    case WP_ACTION_RECALL:
+      {
+        guint n = 0;
+
+        if (wp_engine_find_held (self, action->worker, action->sequence, &chunk))
+          n = wp_link_recall (link, chunk.sequence, chunk.n_tasks, chunk.n_results, action->n_tasks);
+        wp_scheduler_recalled (self->scheduler, action->worker, action->sequence, n);
+      }
+      break;
+
+    case WP_ACTION_CANCEL_TASK:
+      if (wp_engine_find_held (self, action->worker, action->sequence, &chunk))
+        wp_link_cancel_task (link, chunk.sequence, chunk.n_tasks, chunk.n_results);
+      break;
+
+    case WP_ACTION_FAIL_TASKS:
+      {
+        g_autoptr (GError) error = describe_failure (self, job, action);
+
+        if (action->reason != WP_FAIL_WORKER_DIED && job->interruption == NULL)
+          job->interruption = g_error_copy (error);
+        job_fail_tasks (self, job, action->first, action->n_tasks, error);
+      }
+      break;
+
+    case WP_ACTION_BATCH_ENDED:
+      job->scheduled = NULL;
+      job->closed = TRUE;
+      job->ended = TRUE;
+      job_changed (job);
+      wp_job_unref (job);
+      break;
+
+    case WP_ACTION_DRAINED:
+      if (self->pool != NULL)
+        self->observer->drained (self->pool);
+      break;
+
+    case WP_ACTION_STOPPED:
+      self->state = ENGINE_STOPPED;
+      g_cond_broadcast (&self->stopped);
+      wp_engine_wake (self);
+      break;
+
+    default:
+      g_assert_not_reached ();
+    }
+}
+
+/* Runs what the scheduler wants, and sees to it that the thread wakes when it wants more. */
+void
+wp_engine_pump (WpEngine *self)
+{
+  WpAction action;
+  gint64 deadline;
+
+  /* An action may let a waiting caller push more; the loop that runs the action goes on with it. */
+  if (self->pumping)
+    return;
+
+  self->pumping = TRUE;
+  while (wp_scheduler_next_action (self->scheduler, wp_engine_now (), &action))
+    run_action (self, &action);
+  self->pumping = FALSE;
+
+  /* A wake-up too early finds nothing to do, and costs less than moving the time at every event. */
+  deadline = wp_scheduler_get_deadline (self->scheduler);
+  if (deadline < self->wake_time && self->source != NULL)
+    {
+      self->wake_time = deadline;
+      g_source_set_ready_time (self->source, deadline / 1000 + 1);
+    }
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "pool/wp-engine-private.h"
+
+#include <unistd.h>
+
+#include "channel/wp-error.h"
+#include "channel/wp-message.h"
+
+/* Checks every record of a worker's results and finds the failed ones among those from 'skip' on. */
+static gboolean
+check_results (GBytes  *payload,
+               guint    skip,
+               guint   *n_records,
+               guint   *n_failed,
+               GError **first_failure,
+               GError **error)
+{
+  g_auto (WpPayloadReader) reader = { 0 };
+  WpRecord record;
+  g_autoptr (GError) malformed = NULL;
+
+  *n_records = 0;
+  *n_failed = 0;
+  *first_failure = NULL;
+
+  wp_payload_reader_init (&reader, payload, FALSE);
+  while (wp_payload_reader_next (&reader, &record, &malformed))
+    {
+      if (record.is_error && *n_records >= skip && (*n_failed)++ == 0)
+        *first_failure = wp_payload_reader_get_error (&reader, &record);
+      (*n_records)++;
+    }
+
+  if (malformed == NULL)
+    return TRUE;
+
+  g_clear_error (first_failure);
+  g_propagate_error (error, g_steal_pointer (&malformed));
+  return FALSE;
+}
+
+/* Takes one RESULTS frame. salvage: it comes from the board of a dead worker and may repeat results. */
+static gboolean
+take_results (WpEngine            *self,
+              WpLink              *link,
+              const WpFrameHeader *header,
+              const WpResultsHead *head,
+              GBytes              *payload,
+              gboolean             salvage,
+              GError             **error)
+{
+  g_autoptr (GError) first_failure = NULL;
+  WpResultsRange range;
+  guint n_records, n_failed;
+
+  if (!check_results (payload, 0, &n_records, &n_failed, &first_failure, error))
+    return FALSE;
+
+  if (n_records != head->n_results)
+    {
+      g_set_error (error, WP_ERROR, WP_ERROR_PROTOCOL,
+                   "sent %u results in a frame that announces %u", n_records, head->n_results);
+      return FALSE;
+    }
+
+  wp_engine_lock (self);
+  if (!wp_scheduler_results (self->scheduler, link->id, header->sequence, head->offset, n_records,
+                             head->elapsed, (header->flags & WP_FRAME_DONE) != 0, salvage, wp_engine_now (),
+                             &range))
+    {
+      wp_engine_unlock (self);
+      g_set_error (error, WP_ERROR, WP_ERROR_PROTOCOL,
+                   "sent results %u to %u of chunk %" G_GUINT64_FORMAT ", which it was not asked for",
+                   head->offset, head->offset + n_records, header->sequence);
+      return FALSE;
+    }
+
+  if (range.deliver && range.n_tasks > 0)
+    {
+      if (range.skip > 0)
+        {
+          g_clear_error (&first_failure);
+          check_results (payload, range.skip, &n_records, &n_failed, &first_failure, NULL);
+        }
+      wp_engine_add_results (self, range.tag, range.first, range.n_tasks, payload, range.skip, n_failed,
+                       g_steal_pointer (&first_failure));
+    }
+  wp_engine_pump (self);
+  wp_engine_unlock (self);
+
+  return TRUE;
+}
+
+static gboolean
+take_ready (WpEngine *self, WpLink *link, GError **error)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+
+  if (link->state != WP_LINK_STARTING)
+    {
+      /* A worker that was asked to end before it reported in does so all the same. */
+      if (link->state == WP_LINK_STOPPING)
+        return TRUE;
+      g_set_error_literal (error, WP_ERROR, WP_ERROR_PROTOCOL, "reported in twice");
+      return FALSE;
+    }
+
+  link->state = WP_LINK_READY;
+  link->start_deadline = 0;
+  wp_scheduler_worker_ready (self->scheduler, link->id, link->board != NULL);
+  if (self->pool != NULL)
+    self->observer->worker_started (self->pool, link->id, link->pid);
+  wp_engine_pump (self);
+
+  return TRUE;
+}
+
+static gboolean
+take_frame (WpEngine *self, WpLink *link, WpFrame *frame, GError **error)
+{
+  WpResultsHead results;
+  WpTaskHead task;
+
+  switch (frame->header.type)
+    {
+    case WP_FRAME_READY:
+      return take_ready (self, link, error);
+
+    case WP_FRAME_RESULTS:
+      return wp_results_head_decode (&results, frame->head, frame->header.head_length, error) &&
+             take_results (self, link, &frame->header, &results, frame->body, FALSE, error);
+
+    case WP_FRAME_STARTED:
+      if (!wp_task_head_decode (&task, frame->head, frame->header.head_length, error))
+        return FALSE;
+      wp_engine_lock (self);
+      link->started_sequence = frame->header.sequence;
+      link->started_offset = task.offset;
+      wp_engine_unlock (self);
+      return TRUE;
+
+    case WP_FRAME_CONFIGURE:
+    case WP_FRAME_CHUNK:
+    case WP_FRAME_CANCEL:
+    case WP_FRAME_LIST:
+    case WP_FRAME_FUNCTIONS:
+    case WP_FRAME_STOP:
+    default:
+      g_set_error (error, WP_ERROR, WP_ERROR_PROTOCOL, "sent a frame of type %d, which only a pool sends",
+                   frame->header.type);
+      return FALSE;
+    }
+}
+
+/* Takes every frame that is there. FALSE: the channel has ended or broken. */
+gboolean
+wp_engine_read_frames (WpEngine *self, WpLink *link, GError **error)
+{
+  for (;;)
+    {
+      g_auto (WpFrame) frame = { 0 };
+      g_autoptr (GError) local_error = NULL;
+      gboolean received;
+      int attached = -1;
+
+      /* Only this thread reads and closes the channel; the lock is against those who write to it. */
+      wp_engine_lock (self);
+      received = wp_channel_receive (link->channel, &frame, &attached, &local_error);
+      wp_engine_unlock (self);
+
+      if (attached >= 0)
+        close (attached);
+
+      if (local_error != NULL)
+        {
+          g_propagate_error (error, g_steal_pointer (&local_error));
+          return FALSE;
+        }
+      if (!received)
+        return TRUE;
+      if (!take_frame (self, link, &frame, error))
+        return FALSE;
+    }
+}
+
+/* The results that a dead worker had committed to its board and not sent. */
+void
+wp_engine_salvage (WpEngine *self, WpLink *link)
+{
+  g_autoptr (GBytes) bytes = NULL;
+  const guint8 *data;
+  gsize size, open, position = 0;
+
+  if (link->board == NULL)
+    return;
+
+  bytes = wp_board_salvage (link->board, &open);
+  if (bytes == NULL)
+    return;
+
+  data = g_bytes_get_data (bytes, &size);
+  while (position + WP_FRAME_HEADER_SIZE + WP_RESULTS_HEAD_SIZE <= size)
+    {
+      g_autoptr (GBytes) payload = NULL;
+      WpFrameHeader header;
+      WpResultsHead head;
+      gsize body = position + WP_FRAME_HEADER_SIZE + WP_RESULTS_HEAD_SIZE;
+      gsize end;
+
+      if (!wp_frame_header_decode (&header, data + position, NULL) ||
+          header.type != WP_FRAME_RESULTS || header.head_length != WP_RESULTS_HEAD_SIZE ||
+          !wp_results_head_decode (&head, data + position + WP_FRAME_HEADER_SIZE,
+                                   WP_RESULTS_HEAD_SIZE, NULL))
+        return;
+
+      if (position >= open)
+        {
+          /* The frame that was being built: its header does not count its records yet. */
+          guint64 n_bytes = size - body;
+          g_autoptr (GBytes) rest = g_bytes_new_from_bytes (bytes, body, n_bytes);
+          g_autoptr (GError) first_failure = NULL;
+          guint n_failed;
+
+          if (!check_results (rest, 0, &head.n_results, &n_failed, &first_failure, NULL))
+            return;
+          header.flags = 0;
+          end = size;
+        }
+      else
+        {
+          if (header.body_length > size - body)
+            return;
+          end = body + header.body_length;
+        }
+
+      payload = g_bytes_new_from_bytes (bytes, body, end - body);
+      if (!take_results (self, link, &header, &head, payload, TRUE, NULL))
+        return;
+      position = end;
+    }
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "pool/wp-engine.h"
+#include "pool/wp-link.h"
+
+G_BEGIN_DECLS
+
+/* What the engine's files share: wp-engine.c is its life and what the pool calls, wp-engine-actions.c carries out what
+ * the scheduler decides, wp-engine-frames.c takes what workers send, wp-engine-thread.c launches, polls and buries. */
+
+typedef enum
+{
+  ENGINE_IDLE, /* no thread yet */
+  ENGINE_RUNNING,
+  ENGINE_DRAINING,
+  ENGINE_TERMINATED,
+  ENGINE_STOPPED, /* no worker is left; the thread has ended or is about to */
+} WpEngineState;
+
+/* A chunk whose arguments are written to shared memory by the engine's thread, without the lock. */
+typedef struct
+{
+  guint worker;
+  guint generation;
+  WpFrameHeader header;
+  guint8 *head;
+  GPtrArray *body;
+} WpLargeChunk;
+
+typedef struct
+{
+  GFunc func;
+  gpointer data;
+} WpEngineCall;
+
+struct _WpEngine
+{
+  gatomicrefcount ref_count;
+  WpEngineConfig config; /* 'launcher' is a reference */
+  const WpEngineObserver *observer;
+
+  GMutex lock;
+  WpEngineState state;
+  gpointer pool; /* not a reference; NULL once detached */
+  WpScheduler *scheduler;
+  gboolean pumping;
+  WpLink **links; /* n_jobs */
+  guint64 n_jobs_submitted;
+  GError *start_error; /* why the last worker did not come up */
+  GArray *stop_calls;  /* WpEngineCall */
+
+  /* Work for the thread. */
+  GQueue launches; /* worker ids */
+  GQueue signals;  /* worker ids */
+  GQueue large_chunks;
+  GArray *calls; /* WpEngineCall */
+  gint64 wake_time; /* as the source has it, ns */
+
+  GThread *thread; /* until it was joined */
+  gboolean joining;
+  GCond stopped; /* the state is, or the thread was joined, or a wait was cancelled */
+  GMainContext *context;
+  GSource *source;
+  int epoll;
+};
+
+
+/* Monotonic nanoseconds. */
+gint64       wp_engine_now              (void);
+void         wp_large_chunk_free        (WpLargeChunk *large);
+
+/* These want the lock. */
+
+/* Runs what the scheduler wants, and sees to it that the thread wakes when it wants more. To be called after each
+ * event. */
+void         wp_engine_pump             (WpEngine *self);
+/* Has the thread look at its work. */
+void         wp_engine_wake             (WpEngine *self);
+/* Polls for room to write exactly while something waits to be written. */
+void         wp_engine_update_polling   (WpEngine *self, WpLink *link);
+gboolean     wp_engine_start_polling    (WpEngine *self, WpLink *link);
+void         wp_engine_stop_reading     (WpEngine *self, WpLink *link);
+void         wp_engine_signal_later     (WpEngine *self, WpLink *link, int signum);
+/* Puts an end to a worker that cannot be talked to any more; takes the cause. */
+void         wp_engine_give_up_on       (WpEngine *self, WpLink *link, GError *cause);
+/* What the worker holds. (transfer full) */
+WpHeldChunk *wp_engine_get_held         (WpEngine *self, guint worker, guint *n);
+gboolean     wp_engine_find_held        (WpEngine *self, guint worker, guint64 sequence, WpHeldChunk *chunk);
+void         wp_engine_send_chunk_bytes (WpEngine            *self,
+                                         WpLink              *link,
+                                         const WpFrameHeader *header,
+                                         const guint8        *head,
+                                         GPtrArray           *body,
+                                         guint                n_tasks);
+/* Results of tasks that count; takes first_failure, which is NULL when n_failed is 0. */
+void         wp_engine_add_results      (WpEngine *self,
+                                         WpJob    *job,
+                                         guint64   first,
+                                         guint     n,
+                                         GBytes   *payload,
+                                         guint     skip,
+                                         guint     n_failed,
+                                         GError   *first_failure);
+
+/* These want the engine's thread, without the lock. */
+
+/* Takes every frame that is there. FALSE: the channel has ended or broken. */
+gboolean     wp_engine_read_frames      (WpEngine *self, WpLink *link, GError **error);
+/* Takes the results that a dead worker had committed to its board and not sent. */
+void         wp_engine_salvage          (WpEngine *self, WpLink *link);
+
+/* The thread and its source. */
+GSource     *wp_engine_source_new       (WpEngine *self);
+/* data: a reference on the engine, which it takes. */
+gpointer     wp_engine_run              (gpointer data);
+
+G_END_DECLS

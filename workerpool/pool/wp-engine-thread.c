@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "pool/wp-engine-private.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "channel/wp-error.h"
+#include "channel/wp-shared-buffer.h"
+
+/* Events taken from epoll at once. */
+#define MAX_EVENTS 64
+
+typedef struct
+{
+  GSource source;
+  WpEngine *engine;
+} EngineSource;
+
+/* A worker has ended, or was never there; takes the reason. */
+static void
+report_gone (WpEngine *self, WpLink *link, GError *reason)
+{
+  g_autofree WpHeldChunk *held = NULL;
+  WpHeldChunk running = { 0 };
+  guint n;
+
+  held = wp_engine_get_held (self, link->id, &n);
+  for (guint i = 0; i < n && link->channel != NULL && running.sequence == 0; i++)
+    if (wp_link_was_running (link, held[i].sequence, held[i].n_tasks, held[i].n_results))
+      running = held[i];
+
+  if (link->state == WP_LINK_LAUNCHING || link->state == WP_LINK_STARTING)
+    {
+      g_clear_error (&self->start_error);
+      self->start_error = g_error_copy (reason);
+    }
+
+  /* Until the next launch: the errors of the tasks that it ran name it. */
+  wp_link_reset (link);
+  g_clear_error (&link->cause);
+  link->cause = reason;
+
+  wp_scheduler_worker_gone (self->scheduler, link->id, running.sequence != 0, running.sequence,
+                            running.n_results, wp_engine_now ());
+  wp_engine_pump (self);
+}
+
+typedef struct
+{
+  WpEngine *engine;
+  guint worker;
+} Wait;
+
+static void
+on_process_ended (GObject *object, GAsyncResult *result, gpointer user_data)
+{
+  WpWorkerProcess *process = WP_WORKER_PROCESS (object);
+  g_autofree Wait *wait = user_data;
+  g_autoptr (WpEngine) self = wait->engine;
+  g_autoptr (GError) error = NULL;
+  WpLink *link = self->links[wait->worker];
+  gboolean asked;
+  GError *reason;
+  int status = 0;
+  int pid;
+
+  if (!wp_worker_process_wait_finish (process, result, &status, &error))
+    wp_link_set_cause (link, g_error_copy (error));
+
+  /* What it sent before it ended still counts, also when a stray child of it keeps the channel open. */
+  if (link->reading)
+    {
+      g_autoptr (GError) ending = NULL;
+
+      if (!wp_engine_read_frames (self, link, &ending) && ending->domain == WP_ERROR)
+        wp_link_set_cause (link, g_steal_pointer (&ending));
+    }
+  wp_engine_salvage (self, link);
+
+  wp_engine_lock (self);
+  wp_engine_stop_reading (self, link);
+  asked = link->state == WP_LINK_STOPPING;
+  pid = link->pid;
+  reason = wp_link_describe_exit (link, status);
+  if (self->pool != NULL)
+    self->observer->worker_exited (self->pool, link->id, pid,
+                                   asked && link->cause == NULL && status == 0 ? NULL : reason);
+  report_gone (self, link, reason);
+  wp_engine_unlock (self);
+}
+
+static void
+launch (WpEngine *self, WpLink *link)
+{
+  g_autoptr (WpWorkerProcess) process = NULL;
+  g_autoptr (GError) error = NULL;
+  Wait *wait;
+
+  wp_engine_lock (self);
+  g_clear_error (&link->cause);
+  if (link->signal != 0)
+    {
+      /* Ended before it began. */
+      report_gone (self, link,
+                   g_error_new (WP_ERROR, WP_ERROR_START_FAILED, "the start of worker %u was cancelled",
+                                link->id));
+      wp_engine_unlock (self);
+      return;
+    }
+  wp_engine_unlock (self);
+
+  process = wp_launcher_launch (self->config.launcher, link->id, &error);
+
+  wp_engine_lock (self);
+  if (process == NULL)
+    {
+      report_gone (self, link, g_steal_pointer (&error));
+      wp_engine_unlock (self);
+      return;
+    }
+
+  if (wp_link_open (link, process, self->config.daemon, &error) && !wp_engine_start_polling (self, link))
+    g_set_error (&error, G_IO_ERROR, g_io_error_from_errno (errno),
+                 "its channel cannot be polled: %s", g_strerror (errno));
+
+  if (error != NULL)
+    wp_engine_give_up_on (self, link, g_error_copy (error));
+  else if (link->signal != 0)
+    g_queue_push_tail (&self->signals, GUINT_TO_POINTER (link->id));
+  else
+    link->start_deadline = wp_engine_now () + self->config.start_timeout * G_GINT64_CONSTANT (1000000);
+  wp_engine_pump (self);
+  wp_engine_unlock (self);
+
+  wait = g_new (Wait, 1);
+  wait->engine = wp_engine_ref (self);
+  wait->worker = link->id;
+  wp_worker_process_wait_async (process, NULL, on_process_ended, wait);
+}
+
+static void
+launch_all (WpEngine *self)
+{
+  for (;;)
+    {
+      gpointer id;
+      gboolean found;
+
+      wp_engine_lock (self);
+      found = !g_queue_is_empty (&self->launches);
+      id = g_queue_pop_head (&self->launches);
+      wp_engine_unlock (self);
+
+      if (!found)
+        return;
+      launch (self, self->links[GPOINTER_TO_UINT (id)]);
+    }
+}
+
+static void
+send_signals (WpEngine *self)
+{
+  for (;;)
+    {
+      g_autoptr (WpWorkerProcess) process = NULL;
+      WpLink *link;
+      int signum = 0;
+
+      wp_engine_lock (self);
+      if (g_queue_is_empty (&self->signals))
+        {
+          wp_engine_unlock (self);
+          return;
+        }
+      link = self->links[GPOINTER_TO_UINT (g_queue_pop_head (&self->signals))];
+      if (link->process != NULL)
+        {
+          process = g_object_ref (link->process);
+          signum = link->signal;
+          link->signal = 0;
+        }
+      wp_engine_unlock (self);
+
+      if (signum != 0)
+        wp_worker_process_send_signal (process, signum);
+    }
+}
+
+/* Copies of large arguments take milliseconds, which nobody should spend waiting for the lock. */
+static void
+send_large_chunks (WpEngine *self)
+{
+  for (;;)
+    {
+      WpLargeChunk *large;
+      WpLink *link;
+      g_autoptr (GError) error = NULL;
+      gsize length = 0;
+      int fd;
+
+      wp_engine_lock (self);
+      large = g_queue_pop_head (&self->large_chunks);
+      wp_engine_unlock (self);
+      if (large == NULL)
+        return;
+
+      for (guint i = 0; i < large->body->len; i++)
+        length += g_bytes_get_size (g_ptr_array_index (large->body, i));
+      fd = wp_shared_buffer_create (large->body, NULL);
+
+      wp_engine_lock (self);
+      link = self->links[large->worker];
+      if (link->channel != NULL && link->generation == large->generation)
+        {
+          WpHeldChunk chunk;
+
+          if (fd >= 0)
+            wp_channel_send_shared (link->channel, &large->header, large->head, fd, length, NULL);
+          else if (wp_engine_find_held (self, link->id, large->header.sequence, &chunk))
+            wp_engine_send_chunk_bytes (self, link, &large->header, large->head, large->body, chunk.n_tasks);
+          if (wp_channel_has_output (link->channel))
+            wp_engine_update_polling (self, link);
+          wp_engine_pump (self);
+        }
+      wp_engine_unlock (self);
+
+      if (fd >= 0)
+        close (fd);
+      wp_large_chunk_free (large);
+    }
+}
+
+static void
+handle_events (WpEngine *self)
+{
+  struct epoll_event events[MAX_EVENTS];
+  int n = epoll_wait (self->epoll, events, MAX_EVENTS, 0);
+
+  for (int i = 0; i < n; i++)
+    {
+      WpLink *link = self->links[events[i].data.u32];
+      g_autoptr (GError) error = NULL;
+
+      if (link->channel == NULL || !link->reading)
+        continue;
+
+      if (events[i].events & EPOLLOUT)
+        {
+          wp_engine_lock (self);
+          wp_channel_flush (link->channel, NULL);
+          if (!wp_channel_has_output (link->channel))
+            wp_engine_update_polling (self, link);
+          wp_engine_unlock (self);
+        }
+
+      if (!(events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) || wp_engine_read_frames (self, link, &error))
+        continue;
+
+      wp_engine_lock (self);
+      if (link->state == WP_LINK_STOPPING && error->domain != WP_ERROR)
+        wp_engine_stop_reading (self, link);
+      else if (error->domain == WP_ERROR)
+        wp_engine_give_up_on (self, link, g_steal_pointer (&error));
+      else
+        {
+          /* Most often the worker is dying, and how it dies says more than that its channel ended. One
+           * that closed its channel and lives on is of no use. */
+          wp_engine_stop_reading (self, link);
+          wp_engine_signal_later (self, link, SIGKILL);
+        }
+      wp_engine_unlock (self);
+    }
+}
+
+/* Ends workers that have not reported in; returns when to look again. */
+static gint64
+check_start_deadlines (WpEngine *self, gint64 now)
+{
+  gint64 next = G_MAXINT64;
+
+  for (guint i = 0; i < self->config.n_jobs; i++)
+    {
+      WpLink *link = self->links[i];
+
+      if (link->start_deadline == 0)
+        continue;
+
+      if (link->start_deadline > now)
+        {
+          next = MIN (next, link->start_deadline);
+          continue;
+        }
+
+      link->start_deadline = 0;
+      wp_engine_give_up_on (self, link,
+                  g_error_new (WP_ERROR, WP_ERROR_START_FAILED,
+                               "did not report in within %u ms (start-timeout); is its host a "
+                               "program that calls wp_worker_main()?",
+                               self->config.start_timeout));
+    }
+
+  return next;
+}
+
+static void
+run_calls (WpEngine *self)
+{
+  g_autoptr (GArray) calls = NULL;
+
+  wp_engine_lock (self);
+  if (self->calls->len > 0)
+    {
+      calls = g_steal_pointer (&self->calls);
+      self->calls = g_array_new (FALSE, FALSE, sizeof (WpEngineCall));
+    }
+  wp_engine_unlock (self);
+
+  for (guint i = 0; calls != NULL && i < calls->len; i++)
+    {
+      const WpEngineCall *call = &g_array_index (calls, WpEngineCall, i);
+
+      call->func (call->data, NULL);
+    }
+}
+
+static gboolean
+engine_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
+{
+  WpEngine *self = ((EngineSource *) source)->engine;
+  gint64 next;
+
+  handle_events (self);
+  launch_all (self);
+  send_large_chunks (self);
+  run_calls (self);
+
+  wp_engine_lock (self);
+  /* From here on a wake-up is a new one. */
+  self->wake_time = G_MAXINT64;
+  g_source_set_ready_time (source, -1);
+  wp_engine_pump (self);
+  next = check_start_deadlines (self, wp_engine_now ());
+  if (next < self->wake_time)
+    {
+      self->wake_time = next;
+      g_source_set_ready_time (source, next / 1000 + 1);
+    }
+  if (!g_queue_is_empty (&self->launches) || !g_queue_is_empty (&self->large_chunks) ||
+      self->calls->len > 0)
+    wp_engine_wake (self);
+  wp_engine_unlock (self);
+
+  send_signals (self);
+
+  return G_SOURCE_CONTINUE;
+}
+
+static GSourceFuncs engine_source_funcs = {
+  .dispatch = engine_source_dispatch,
+};
+
+static gboolean
+has_stopped (WpEngine *self)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+
+  return self->state == ENGINE_STOPPED;
+}
+
+gpointer
+wp_engine_run (gpointer data)
+{
+  g_autoptr (WpEngine) self = data;
+  g_autoptr (GArray) calls = NULL;
+
+  g_main_context_push_thread_default (self->context);
+  while (!has_stopped (self))
+    g_main_context_iteration (self->context, TRUE);
+  g_main_context_pop_thread_default (self->context);
+  run_calls (self);
+
+  wp_engine_lock (self);
+  calls = g_steal_pointer (&self->stop_calls);
+  wp_engine_unlock (self);
+  for (guint i = 0; i < calls->len; i++)
+    {
+      const WpEngineCall *call = &g_array_index (calls, WpEngineCall, i);
+
+      call->func (call->data, NULL);
+    }
+
+  return NULL;
+}
+
+GSource *
+wp_engine_source_new (WpEngine *self)
+{
+  GSource *source = g_source_new (&engine_source_funcs, sizeof (EngineSource));
+
+  ((EngineSource *) source)->engine = self;
+  g_source_set_static_name (source, "WorkerPool engine");
+  g_source_add_unix_fd (source, self->epoll, G_IO_IN);
+
+  return source;
+}
