@@ -2,9 +2,7 @@
 
 #include "pool/wp-batch-private.h"
 
-#include "channel/wp-error.h"
-#include "pool/wp-delivery.h"
-#include "pool/wp-engine.h"
+#include "pool/wp-batch-queue.h"
 #include "pool/wp-progress.h"
 #include "pool/wp-result-private.h"
 #include "pool/wp-task-watch.h"
@@ -69,12 +67,6 @@ typedef struct
   GWeakRef batch;
 } Handle;
 
-typedef struct
-{
-  GTask *task;
-  GVariant *item;
-} Pusher;
-
 struct _WpBatch
 {
   GObject parent_instance;
@@ -87,11 +79,9 @@ struct _WpBatch
 
   /*< guarded by the engine's lock >*/
   Flow flow;
-  GQueue takers;  /* GTask of next_async, that wait */
-  GQueue pushers; /* Pusher, that wait */
+  WpBatchQueue queue;
   guint64 n_total;
-  gboolean closing; /* once those who wait have pushed */
-  gboolean posted;  /* a call of 'deliver' is on its way */
+  gboolean posted; /* a call of 'deliver' is on its way */
   WpProgress progress;
 
   /*< only used in the batch's context >*/
@@ -166,143 +156,6 @@ handle_unref (Handle *handle)
 }
 
 /* Under the lock */
-
-static guint64
-count_delivered (WpBatch *self)
-{
-  return self->job->n_ended - wp_result_queue_get_length (self->job->results);
-}
-
-static guint64
-count_room (WpBatch *self)
-{
-  guint64 n_active = wp_items_get_n (self->job->items) - count_delivered (self);
-  guint64 window = wp_engine_get_window (self->engine, self->job);
-
-  return window > n_active ? window - n_active : 0;
-}
-
-static gboolean
-check_open (WpBatch *self, gboolean waiting, GError **error)
-{
-  if (!wp_engine_is_open (self->engine, error))
-    return FALSE;
-
-  if (self->job->closed || (self->closing && !waiting))
-    {
-      g_set_error (error, WP_ERROR, WP_ERROR_CLOSED,
-                   self->job->cancelled || self->job->failure != NULL
-                       ? "the batch of “%s” was cancelled and takes no more items"
-                       : "the batch of “%s” was closed and takes no more items",
-                   self->job->function);
-      return FALSE;
-    }
-
-  return TRUE;
-}
-
-static void
-push_item (WpBatch *self, GVariant *item)
-{
-  wp_items_push (self->job->items, g_variant_ref (item));
-  wp_engine_push (self->engine, self->job, 1);
-}
-
-static WpResult *
-take_result (WpBatch *self)
-{
-  guint64 index;
-  GVariant *value;
-  GError *failure;
-
-  if (!wp_result_queue_take (self->job->results, &index, &value, &failure))
-    return NULL;
-
-  return wp_result_new (index, value, failure);
-}
-
-typedef struct
-{
-  GTask *task;
-  gpointer result; /* WpResult or NULL */
-  GError *error;
-} Answer;
-
-static void
-give_answer (gpointer data)
-{
-  g_autofree Answer *answer = data;
-  g_autoptr (GTask) task = answer->task;
-
-  wp_task_unwatch (task);
-  if (answer->error != NULL)
-    g_task_return_error (task, answer->error);
-  else if (answer->result != NULL)
-    g_task_return_pointer (task, answer->result, g_object_unref);
-  else if (g_task_get_source_tag (task) == wp_batch_push_async)
-    g_task_return_boolean (task, TRUE);
-  else
-    g_task_return_pointer (task, NULL, NULL);
-}
-
-/* Ends a waiting call in its own context. */
-static void
-answer_later (WpBatch *self, GTask *task, gpointer result, GError *error)
-{
-  GMainContext *context = g_task_get_context (task);
-  Answer *answer = g_new (Answer, 1);
-
-  answer->task = task;
-  answer->result = result;
-  answer->error = error;
-
-  if (context == wp_delivery_get_context (self->delivery))
-    {
-      wp_delivery_post (self->delivery, give_answer, answer);
-    }
-  else
-    {
-      g_autoptr (WpDelivery) delivery = wp_delivery_new (context);
-
-      wp_delivery_post (delivery, give_answer, answer);
-    }
-}
-
-static void
-serve_takers (WpBatch *self)
-{
-  while (!g_queue_is_empty (&self->takers))
-    {
-      WpResult *result = take_result (self);
-
-      if (result == NULL && !self->job->ended)
-        return;
-
-      answer_later (self, g_queue_pop_head (&self->takers), result, NULL);
-    }
-}
-
-static void
-serve_pushers (WpBatch *self)
-{
-  while (!g_queue_is_empty (&self->pushers))
-    {
-      g_autoptr (GError) error = NULL;
-      g_autofree Pusher *pusher = NULL;
-
-      if (check_open (self, TRUE, &error) && count_room (self) == 0)
-        return;
-
-      pusher = g_queue_pop_head (&self->pushers);
-      if (error == NULL)
-        push_item (self, pusher->item);
-      g_variant_unref (pusher->item);
-      answer_later (self, pusher->task, NULL, g_steal_pointer (&error));
-    }
-
-  if (self->closing && !self->job->closed)
-    wp_engine_close (self->engine, self->job);
-}
 
 static gboolean
 flows (WpBatch *self)
@@ -400,9 +253,9 @@ flow_results (WpBatch *self)
       wp_engine_lock (self->engine);
       more = flows (self);
       if (more)
-        result = take_result (self);
+        result = wp_batch_queue_take (&self->queue);
       if (result != NULL)
-        serve_pushers (self);
+        wp_batch_queue_serve (&self->queue);
       wp_engine_unlock (self->engine);
 
       more = result != NULL;
@@ -488,8 +341,7 @@ on_job_changed (WpJob *job, gpointer data)
   WpBatch *self = data;
 
   wp_progress_update (&self->progress, g_get_monotonic_time (), job->n_ended);
-  serve_takers (self);
-  serve_pushers (self);
+  wp_batch_queue_serve (&self->queue);
   post_delivery (self, 0);
 }
 
@@ -558,7 +410,7 @@ wp_batch_finalize (GObject *object)
   WpBatch *self = WP_BATCH (object);
 
   /* Waiting calls hold references on the batch, so none is left here. */
-  g_assert (g_queue_is_empty (&self->takers) && g_queue_is_empty (&self->pushers));
+  g_assert (!wp_batch_queue_is_awaited (&self->queue));
 
   wp_engine_lock (self->engine);
   self->job->changed = NULL;
@@ -725,8 +577,6 @@ wp_batch_init (WpBatch *self)
   self->handle = g_new0 (Handle, 1);
   g_atomic_ref_count_init (&self->handle->ref_count);
   g_weak_ref_init (&self->handle->batch, self);
-  g_queue_init (&self->takers);
-  g_queue_init (&self->pushers);
 }
 
 WpBatch *
@@ -739,6 +589,7 @@ wp_batch_new (GObject *pool, WpJob *job)
   self->job = job;
 
   wp_engine_lock (self->engine);
+  wp_batch_queue_init (&self->queue, job, self->delivery);
   job->changed = on_job_changed;
   job->changed_data = self;
   wp_engine_unlock (self->engine);
@@ -827,11 +678,11 @@ wp_batch_push (WpBatch *self, GVariant *item, GError **error)
     return FALSE;
 
   wp_engine_lock (self->engine);
-  if (check_open (self, FALSE, error))
+  if (wp_batch_queue_check_open (&self->queue, FALSE, error))
     {
-      pushed = g_queue_is_empty (&self->pushers) && count_room (self) > 0;
+      pushed = wp_batch_queue_can_push (&self->queue);
       if (pushed)
-        push_item (self, value);
+        wp_batch_queue_push (&self->queue, value);
       else
         g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
                              "as many tasks as max-active-tasks allows are in flight: take a result "
@@ -847,26 +698,9 @@ on_waiting_cancelled (GCancellable *cancellable, gpointer user_data)
 {
   GTask *task = user_data;
   WpBatch *self = g_task_get_source_object (task);
-  gboolean waiting;
 
   wp_engine_lock (self->engine);
-  waiting = g_queue_remove (&self->takers, task);
-  for (GList *l = self->pushers.head; l != NULL && !waiting; l = l->next)
-    {
-      Pusher *pusher = l->data;
-
-      if (pusher->task != task)
-        continue;
-
-      waiting = TRUE;
-      g_queue_delete_link (&self->pushers, l);
-      g_variant_unref (pusher->item);
-      g_free (pusher);
-      break;
-    }
-  if (waiting)
-    answer_later (self, task, NULL,
-                  g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "Operation was cancelled"));
+  wp_batch_queue_cancel_wait (&self->queue, task);
   wp_engine_unlock (self->engine);
 }
 
@@ -923,21 +757,13 @@ wp_batch_push_async (WpBatch            *self,
     {
       wp_engine_lock (self->engine);
       if (!g_cancellable_set_error_if_cancelled (cancellable, &error) &&
-          check_open (self, FALSE, &error))
+          wp_batch_queue_check_open (&self->queue, FALSE, &error))
         {
-          waits = !g_queue_is_empty (&self->pushers) || count_room (self) == 0;
-          if (!waits)
-            {
-              push_item (self, value);
-            }
+          waits = !wp_batch_queue_can_push (&self->queue);
+          if (waits)
+            wp_batch_queue_wait_push (&self->queue, g_object_ref (task), g_steal_pointer (&value));
           else
-            {
-              Pusher *pusher = g_new (Pusher, 1);
-
-              pusher->task = g_object_ref (task);
-              pusher->item = g_steal_pointer (&value);
-              g_queue_push_tail (&self->pushers, pusher);
-            }
+            wp_batch_queue_push (&self->queue, value);
         }
       wp_engine_unlock (self->engine);
     }
@@ -993,8 +819,9 @@ wp_batch_get_room (WpBatch *self)
   g_return_val_if_fail (WP_IS_BATCH (self), 0);
 
   wp_engine_lock (self->engine);
-  if (check_open (self, FALSE, NULL) && g_queue_is_empty (&self->pushers))
-    room = count_room (self);
+  if (wp_batch_queue_check_open (&self->queue, FALSE, NULL) &&
+      wp_batch_queue_can_push (&self->queue))
+    room = wp_batch_queue_get_room (&self->queue);
   wp_engine_unlock (self->engine);
 
   return (guint) MIN (room, G_MAXUINT);
@@ -1015,10 +842,10 @@ wp_batch_close (WpBatch *self)
   g_return_if_fail (WP_IS_BATCH (self));
 
   wp_engine_lock (self->engine);
-  if (!self->closing)
+  if (!self->queue.closing)
     {
-      self->closing = TRUE;
-      serve_pushers (self);
+      self->queue.closing = TRUE;
+      wp_batch_queue_serve (&self->queue);
       post_delivery (self, 0);
     }
   wp_engine_unlock (self->engine);
@@ -1093,12 +920,12 @@ wp_batch_next (WpBatch *self, GCancellable *cancellable, GError **error)
         {
           if (g_cancellable_set_error_if_cancelled (cancellable, error))
             break;
-          if ((result = take_result (self)) != NULL || self->job->ended)
+          if ((result = wp_batch_queue_take (&self->queue)) != NULL || self->job->ended)
             break;
           g_cond_wait (&self->job->condition, wp_engine_get_mutex (self->engine));
         }
       if (result != NULL)
-        serve_pushers (self);
+        wp_batch_queue_serve (&self->queue);
     }
   wp_engine_unlock (self->engine);
 
@@ -1136,9 +963,7 @@ wp_batch_next_async (WpBatch            *self,
   wp_engine_lock (self->engine);
   if (!g_cancellable_set_error_if_cancelled (cancellable, &error) && check_pulling (self, &error))
     {
-      g_queue_push_tail (&self->takers, g_steal_pointer (&task));
-      serve_takers (self);
-      serve_pushers (self);
+      wp_batch_queue_wait_take (&self->queue, g_steal_pointer (&task));
     }
   wp_engine_unlock (self->engine);
 
@@ -1189,7 +1014,7 @@ wp_batch_cancel (WpBatch *self)
 
   wp_engine_lock (self->engine);
   wp_engine_cancel (self->engine, self->job);
-  serve_pushers (self);
+  wp_batch_queue_serve (&self->queue);
   post_delivery (self, 0);
   wp_engine_unlock (self->engine);
 }
