@@ -1,0 +1,1075 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "pool/wp-scheduler.h"
+
+#include <signal.h>
+#include <string.h>
+
+/* A scheduler's world in the simplest form: each task has a state, each batch a queue of tasks,
+ * each worker claims, runs and reports one task after the other. The model knows after each event
+ * what the scheduler may do next, and what it must have done before it says that there is nothing
+ * to do. */
+
+#define MAX_JOBS    6
+#define MAX_BATCHES 6
+#define MAX_TASKS   256 /* of a batch */
+#define MAX_ACTIONS 20000
+#define N_FUNCTIONS 3
+
+typedef enum
+{
+  TASK_PENDING,
+  TASK_HELD,
+  TASK_FAILING, /* FAIL_TASKS is to come */
+  TASK_ENDED,
+} TaskState;
+
+typedef struct
+{
+  TaskState state;
+  WpFailReason reason; /* while failing */
+  guint worker;        /* while held, or of which it died */
+  guint attempt;
+} Task;
+
+typedef struct
+{
+  WpSchedulerBatch *handle;
+  WpBatchPlan plan;
+  guint function;
+  gboolean closed;
+  gboolean cancelled;
+  gint64 cancelled_at;
+  gboolean ended;
+  guint n_pushed;
+  Task tasks[MAX_TASKS];
+  guint16 pending[MAX_TASKS]; /* a ring, in the order of hand-out */
+  guint pending_head;
+  guint n_pending;
+} Batch;
+
+typedef struct
+{
+  guint64 sequence;
+  Batch *batch;
+  guint first;
+  guint end; /* tasks less what was recalled */
+  guint attempt;
+  guint n_claimed;
+  guint n_reported;
+  gboolean refused;
+} Chunk;
+
+typedef struct
+{
+  enum
+  {
+    GONE,
+    STARTING,
+    READY
+  } state;
+  gboolean can_recall;
+  gboolean running; /* the last task it claimed */
+  gboolean asked_to_stop;
+  gint64 stop_asked_at;
+  int killed; /* the last signal */
+  gint64 killed_at;
+  gint64 since; /* last given something, or reported */
+  guint64 finished_sequence;
+  guint n_chunks;
+  Chunk chunks[WP_MAX_DEPTH];
+} Worker;
+
+typedef struct
+{
+  guint64 random;
+  gboolean verbose;
+  WpScheduler *scheduler;
+  WpSchedulerConfig config;
+  gint64 now;
+  guint64 last_sequence;
+  guint n_batches;
+  guint n_order;
+  guint order[MAX_BATCHES]; /* batches with pending tasks, in the order of their turns */
+  gboolean measured[N_FUNCTIONS];
+  guint64 run_time[N_FUNCTIONS];
+  guint n_failed_starts;
+  guint n_idle_deaths;
+  guint n_failing;
+  guint n_pending;
+  guint n_active;
+  gboolean had_active;
+  gboolean draining;
+  gboolean terminated;
+  guint n_stopped;
+  gboolean honest;       /* workers give back all they can */
+  guint launch_failures; /* in 256: a launch that fails at once */
+  guint send_failures;   /* … a send that meets a dead worker */
+  Worker workers[MAX_JOBS];
+  Batch batches[MAX_BATCHES];
+} Model;
+
+#define expect(condition)                                                                          \
+  G_STMT_START                                                                                     \
+  {                                                                                                \
+    if (G_UNLIKELY (!(condition)))                                                                 \
+      g_error ("line %d: expected %s", __LINE__, #condition);                                      \
+  }                                                                                                \
+  G_STMT_END
+
+#define tell(model, ...)                                                                           \
+  G_STMT_START                                                                                     \
+  {                                                                                                \
+    if (G_UNLIKELY ((model)->verbose))                                                             \
+      g_printerr (__VA_ARGS__);                                                                    \
+  }                                                                                                \
+  G_STMT_END
+
+/* splitmix64: each seed gives an independent stream. */
+static guint64
+random_bits (Model *model)
+{
+  guint64 z = model->random += G_GUINT64_CONSTANT (0x9e3779b97f4a7c15);
+
+  z = (z ^ (z >> 30)) * G_GUINT64_CONSTANT (0xbf58476d1ce4e5b9);
+  z = (z ^ (z >> 27)) * G_GUINT64_CONSTANT (0x94d049bb133111eb);
+
+  return z ^ (z >> 31);
+}
+
+/* 0 … n - 1 */
+static guint
+pick (Model *model, guint n)
+{
+  return (random_bits (model) >> 32) % n;
+}
+
+static gboolean
+chance (Model *model, guint in_256)
+{
+  return pick (model, 256) < in_256;
+}
+
+/* Tasks. */
+
+static void
+set_task (Model *model, Task *task, TaskState state)
+{
+  model->n_pending -= task->state == TASK_PENDING;
+  model->n_active -= task->state == TASK_PENDING || task->state == TASK_HELD;
+  model->n_failing -= task->state == TASK_FAILING;
+  task->state = state;
+  model->n_pending += state == TASK_PENDING;
+  model->n_active += state == TASK_PENDING || state == TASK_HELD;
+  model->n_failing += state == TASK_FAILING;
+}
+
+static void
+set_failing (Model *model, Task *task, WpFailReason reason)
+{
+  set_task (model, task, TASK_FAILING);
+  task->reason = reason;
+}
+
+static void
+leave_order (Model *model, Batch *batch)
+{
+  guint id = batch - model->batches;
+
+  for (guint i = 0; i < model->n_order; i++)
+    {
+      if (model->order[i] == id)
+        {
+          memmove (&model->order[i], &model->order[i + 1],
+                   (model->n_order - i - 1) * sizeof model->order[0]);
+          model->n_order--;
+          return;
+        }
+    }
+}
+
+static void
+join_order (Model *model, Batch *batch)
+{
+  model->order[model->n_order++] = batch - model->batches;
+}
+
+static void
+set_pending (Model *model, Batch *batch, guint index, guint attempt, gboolean front)
+{
+  Task *task = &batch->tasks[index];
+  guint position;
+
+  expect (batch->n_pending < MAX_TASKS);
+  if (batch->n_pending == 0)
+    join_order (model, batch);
+
+  if (front)
+    position = batch->pending_head = (batch->pending_head + MAX_TASKS - 1) % MAX_TASKS;
+  else
+    position = (batch->pending_head + batch->n_pending) % MAX_TASKS;
+
+  batch->pending[position] = index;
+  batch->n_pending++;
+  set_task (model, task, TASK_PENDING);
+  task->attempt = attempt;
+}
+
+static void
+put_back (Model *model, Batch *batch, guint index, guint attempt)
+{
+  if (batch->cancelled)
+    set_failing (model, &batch->tasks[index], WP_FAIL_CANCELLED);
+  else
+    set_pending (model, batch, index, attempt, TRUE);
+}
+
+static void
+fail_pending (Model *model, Batch *batch, WpFailReason reason)
+{
+  if (batch->n_pending == 0)
+    return;
+
+  for (guint i = 0; i < batch->n_pending; i++)
+    set_failing (model, &batch->tasks[batch->pending[(batch->pending_head + i) % MAX_TASKS]],
+                 reason);
+
+  batch->n_pending = 0;
+  leave_order (model, batch);
+}
+
+static void
+fail_all_pending (Model *model, WpFailReason reason)
+{
+  for (guint i = 0; i < model->n_batches; i++)
+    fail_pending (model, &model->batches[i], reason);
+}
+
+static gboolean
+has_ended (const Batch *batch)
+{
+  for (guint i = 0; i < batch->n_pushed; i++)
+    {
+      if (batch->tasks[i].state != TASK_ENDED)
+        return FALSE;
+    }
+
+  return TRUE;
+}
+
+/* Workers. */
+
+static gboolean
+is_serving (const Worker *worker)
+{
+  return worker->state == READY && !worker->asked_to_stop && worker->killed == 0;
+}
+
+static guint
+count_serving (const Model *model)
+{
+  guint n = 0;
+
+  for (guint i = 0; i < model->config.n_jobs; i++)
+    n += is_serving (&model->workers[i]);
+
+  return n;
+}
+
+static guint
+count_starting (const Model *model)
+{
+  guint n = 0;
+
+  for (guint i = 0; i < model->config.n_jobs; i++)
+    n += model->workers[i].state == STARTING && model->workers[i].killed == 0;
+
+  return n;
+}
+
+static gboolean
+is_idle (const Worker *worker)
+{
+  return is_serving (worker) && worker->n_chunks == 0;
+}
+
+static gboolean
+is_any_idle (const Model *model)
+{
+  for (guint i = 0; i < model->config.n_jobs; i++)
+    {
+      if (is_idle (&model->workers[i]))
+        return TRUE;
+    }
+
+  return FALSE;
+}
+
+static Chunk *
+find_chunk (Worker *worker, guint64 sequence)
+{
+  for (guint i = 0; i < worker->n_chunks; i++)
+    {
+      if (worker->chunks[i].sequence == sequence)
+        return &worker->chunks[i];
+    }
+
+  return NULL;
+}
+
+static Chunk *
+get_current_chunk (Worker *worker)
+{
+  for (guint i = 0; i < worker->n_chunks; i++)
+    {
+      if (worker->chunks[i].n_reported < worker->chunks[i].end)
+        return &worker->chunks[i];
+    }
+
+  return NULL;
+}
+
+static void
+remove_chunk (Worker *worker, Chunk *chunk)
+{
+  guint position = chunk - worker->chunks;
+
+  worker->finished_sequence = chunk->sequence;
+  memmove (chunk, chunk + 1, (worker->n_chunks - position - 1) * sizeof *chunk);
+  worker->n_chunks--;
+}
+
+/* The chunk of the last claim. */
+static Chunk *
+get_claimed_chunk (Worker *worker)
+{
+  Chunk *claimed = NULL;
+
+  for (guint i = 0; i < worker->n_chunks; i++)
+    {
+      if (worker->chunks[i].n_claimed > 0)
+        claimed = &worker->chunks[i];
+    }
+
+  return claimed;
+}
+
+static guint
+count_finished (Worker *worker, const Chunk *chunk)
+{
+  return chunk->n_claimed - (worker->running && chunk == get_claimed_chunk (worker));
+}
+
+/* Finishes the running task or claims the next one; FALSE: there is none. */
+static gboolean
+run_step (Worker *worker)
+{
+  if (worker->running)
+    {
+      worker->running = FALSE;
+      return TRUE;
+    }
+
+  for (guint i = 0; i < worker->n_chunks; i++)
+    {
+      Chunk *chunk = &worker->chunks[i];
+
+      if (chunk->n_claimed < chunk->end)
+        {
+          chunk->n_claimed++;
+          worker->running = TRUE;
+          return TRUE;
+        }
+    }
+
+  return FALSE;
+}
+
+static guint64
+measure (Model *model, const Batch *batch, guint n_results)
+{
+  if (chance (model, 4))
+    return chance (model, 128) ? G_MAXUINT64 : 0;
+
+  return n_results * model->run_time[batch->function];
+}
+
+/* Tells the scheduler of results from 'offset' on, some of which it may have seen. */
+static void
+report (Model *model,
+        Worker *worker,
+        Chunk *chunk,
+        guint offset,
+        guint n_results,
+        gboolean done,
+        gboolean salvage)
+{
+  guint id = worker - model->workers;
+  Batch *batch = chunk->batch;
+  guint n_new = offset + n_results > chunk->n_reported ? offset + n_results - chunk->n_reported : 0;
+  WpResultsRange range;
+
+  tell (model, "worker %u: %sresults %" G_GUINT64_FORMAT ": %u + %u%s\n", id,
+        salvage ? "salvaged " : "", chunk->sequence, offset, n_results, done ? ", done" : "");
+  expect (wp_scheduler_results (model->scheduler, id, chunk->sequence, offset, n_results,
+                                measure (model, batch, n_results), done, salvage, model->now,
+                                &range));
+
+  if (model->terminated)
+    {
+      expect (range.n_tasks == 0 && !range.deliver);
+    }
+  else
+    {
+      expect (range.n_tasks == n_new);
+      expect (range.skip == n_results - n_new);
+      expect (range.deliver == !batch->cancelled || n_new == 0);
+      expect (n_new == 0 || range.tag == batch);
+      expect (n_new == 0 || range.first == chunk->first + chunk->n_reported);
+
+      for (guint i = 0; i < n_new; i++)
+        {
+          Task *task = &batch->tasks[range.first + i];
+
+          expect (task->state == TASK_HELD && task->worker == id);
+          if (range.deliver)
+            set_task (model, task, TASK_ENDED);
+          else
+            set_failing (model, task, WP_FAIL_CANCELLED);
+        }
+    }
+
+  if (n_new > 0)
+    {
+      model->n_idle_deaths = 0;
+      model->measured[batch->function] |= !salvage;
+      worker->since = model->now;
+      chunk->refused = FALSE;
+    }
+
+  chunk->n_reported += n_new;
+  if (done)
+    remove_chunk (worker, chunk);
+}
+
+/* Reports something that has not been reported; FALSE: there is nothing. */
+static gboolean
+report_some (Model *model, Worker *worker, gboolean all)
+{
+  for (guint i = 0; i < worker->n_chunks; i++)
+    {
+      Chunk *chunk = &worker->chunks[i];
+      guint n_results = count_finished (worker, chunk) - chunk->n_reported;
+      gboolean complete;
+
+      if (!all && n_results > 1)
+        n_results = 1 + pick (model, n_results);
+
+      complete = chunk->n_reported + n_results == chunk->end && chunk->n_claimed == chunk->end;
+      if (n_results == 0 && !complete)
+        continue;
+
+      if (n_results > 0 && complete && !all && chance (model, 64))
+        complete = FALSE;
+
+      report (model, worker, chunk, chunk->n_reported, n_results, complete, FALSE);
+      return TRUE;
+    }
+
+  return FALSE;
+}
+
+/* What the worker committed and did not send before it died; some of it may be lost. */
+static void
+salvage (Model *model, Worker *worker)
+{
+  WpResultsRange range;
+  guint position = 0;
+
+  if (worker->finished_sequence > 0 && !model->terminated && chance (model, 64))
+    {
+      expect (wp_scheduler_results (model->scheduler, worker - model->workers,
+                                    worker->finished_sequence, 0, 3, 17, chance (model, 128), TRUE,
+                                    model->now, &range));
+      expect (range.n_tasks == 0);
+    }
+
+  while (position < worker->n_chunks)
+    {
+      Chunk *chunk = &worker->chunks[position];
+      guint n_finished = count_finished (worker, chunk);
+      guint n_chunks = worker->n_chunks;
+      guint offset;
+      guint end;
+
+      if (n_finished < chunk->n_reported || chance (model, 16))
+        return;
+
+      offset = pick (model, chunk->n_reported + 1);
+      end = offset + pick (model, n_finished - offset + 1);
+      if (!chance (model, 64))
+        end = n_finished;
+
+      report (model, worker, chunk, offset, end - offset,
+              end == chunk->end && chunk->n_claimed == chunk->end && chance (model, 128), TRUE);
+
+      if (end < n_finished)
+        return;
+      position += worker->n_chunks == n_chunks;
+    }
+}
+
+static void
+count_death (Model *model, const Worker *worker, gboolean running)
+{
+  if (worker->killed != 0 || worker->asked_to_stop)
+    return;
+
+  if (worker->state == STARTING)
+    {
+      if (++model->n_failed_starts < WP_MAX_FAILED_STARTS || count_serving (model) > 0)
+        return;
+      model->n_failed_starts = 0;
+    }
+  else
+    {
+      if (running || ++model->n_idle_deaths < WP_MAX_IDLE_DEATHS)
+        return;
+      model->n_idle_deaths = 0;
+    }
+
+  fail_all_pending (model, WP_FAIL_NO_WORKER);
+}
+
+static void
+interrupt (Model *model, Worker *worker, Chunk *chunk, guint index)
+{
+  Task *task = &chunk->batch->tasks[index];
+
+  if (worker->killed != 0 || chunk->batch->cancelled)
+    {
+      put_back (model, chunk->batch, index, chunk->attempt);
+    }
+  else if (chunk->attempt < chunk->batch->plan.max_retries)
+    {
+      put_back (model, chunk->batch, index, chunk->attempt + 1);
+    }
+  else
+    {
+      model->n_idle_deaths = 0;
+      set_failing (model, task, WP_FAIL_WORKER_DIED);
+      task->worker = worker - model->workers;
+    }
+}
+
+/* The worker's process is gone. */
+static void
+die (Model *model, Worker *worker)
+{
+  guint id = worker - model->workers;
+  Chunk *claimed = NULL;
+  gboolean running = FALSE;
+  gboolean told = FALSE;
+  guint64 sequence = random_bits (model) % 100;
+  guint offset = pick (model, 100);
+  Worker before;
+
+  if (worker->state == READY)
+    {
+      salvage (model, worker);
+      claimed = worker->running ? get_claimed_chunk (worker) : NULL;
+    }
+
+  /* A worker that broke the protocol may leave nonsense behind. */
+  running = claimed != NULL;
+  told = running;
+  if (running && !chance (model, 8))
+    {
+      sequence = claimed->sequence;
+      offset = claimed->n_claimed - 1;
+    }
+  else if (running || chance (model, 8))
+    {
+      running = FALSE;
+      told = chance (model, 128);
+      if (claimed != NULL && chance (model, 128))
+        sequence = claimed->sequence;
+      offset = sequence == 0 || claimed == NULL || chance (model, 128) ? G_MAXUINT
+                                                                       : claimed->end + offset;
+      if (claimed == NULL || sequence != claimed->sequence)
+        sequence += model->last_sequence + 1;
+    }
+
+  tell (model, "worker %u: gone, %s %" G_GUINT64_FORMAT " + %u\n", id, told ? "running" : "idle",
+        sequence, offset);
+
+  for (guint i = worker->n_chunks; !model->terminated && i-- > 0;)
+    {
+      Chunk *chunk = &worker->chunks[i];
+
+      for (guint j = chunk->end; j-- > chunk->n_reported;)
+        {
+          if (running && chunk == claimed && j == offset)
+            interrupt (model, worker, chunk, chunk->first + j);
+          else
+            put_back (model, chunk->batch, chunk->first + j, chunk->attempt);
+        }
+    }
+
+  before = *worker;
+  memset (worker, 0, sizeof *worker);
+  count_death (model, &before, running);
+  wp_scheduler_worker_gone (model->scheduler, id, told, sequence, offset, model->now);
+}
+
+static void
+become_ready (Model *model, Worker *worker)
+{
+  tell (model, "worker %zu: ready\n", (gsize) (worker - model->workers));
+  worker->state = READY;
+  worker->can_recall = chance (model, 192);
+  if (worker->killed == 0)
+    model->n_failed_starts = 0;
+  wp_scheduler_worker_ready (model->scheduler, worker - model->workers, worker->can_recall);
+}
+
+/* Actions. */
+
+static void
+on_start (Model *model, const WpAction *action)
+{
+  Worker *worker = &model->workers[action->worker];
+
+  expect (!model->terminated);
+  for (guint i = 0; i < action->worker; i++)
+    expect (model->workers[i].state != GONE || model->launch_failures > 0);
+  expect (worker->state == GONE);
+
+  worker->state = STARTING;
+  if (chance (model, model->launch_failures))
+    die (model, worker);
+}
+
+static void
+on_stop (Model *model, const WpAction *action)
+{
+  Worker *worker = &model->workers[action->worker];
+
+  expect (is_serving (worker));
+  expect (model->n_active == 0 && get_current_chunk (worker) == NULL);
+  for (guint i = 0; i < model->n_batches; i++)
+    expect (model->batches[i].ended);
+
+  worker->asked_to_stop = TRUE;
+  worker->stop_asked_at = model->now;
+}
+
+static void
+expect_kill (Model *model, Worker *worker, int signal_number)
+{
+  Chunk *current = get_current_chunk (worker);
+
+  if (model->terminated || worker->killed != 0)
+    {
+      expect (signal_number == SIGKILL && worker->killed != SIGKILL);
+      expect (model->terminated || model->now >= worker->killed_at + model->config.cancel_grace);
+    }
+  else if (worker->state == STARTING)
+    {
+      expect (model->draining && signal_number == SIGKILL && model->n_pending == 0);
+    }
+  else if (worker->asked_to_stop)
+    {
+      expect (signal_number == SIGKILL &&
+              model->now >= worker->stop_asked_at + model->config.stop_grace);
+    }
+  else
+    {
+      expect (signal_number == SIGTERM);
+      if (!model->honest)
+        return;
+
+      expect (current != NULL && current->batch->cancelled);
+      expect (model->now >= current->batch->cancelled_at + model->config.cancel_grace);
+      for (guint i = 0; i < worker->n_chunks && worker->can_recall; i++)
+        expect (worker->chunks[i].n_claimed == worker->chunks[i].end);
+    }
+}
+
+static void
+on_kill (Model *model, const WpAction *action)
+{
+  Worker *worker = &model->workers[action->worker];
+
+  expect (worker->state != GONE);
+  /* Of terminate () the model knows before the action comes. */
+  if (!model->terminated)
+    expect_kill (model, worker, action->signal);
+  else
+    expect (action->signal == SIGKILL);
+
+  worker->killed = action->signal;
+  worker->killed_at = model->now;
+}
+
+static Batch *
+get_next_batch (Model *model)
+{
+  Batch *next = NULL;
+
+  for (guint i = 0; i < model->n_order; i++)
+    {
+      Batch *batch = &model->batches[model->order[i]];
+
+      if (next == NULL || batch->plan.priority > next->plan.priority)
+        next = batch;
+    }
+
+  return next;
+}
+
+/* Consecutive tasks that may travel together; one that runs again travels alone. */
+static guint
+count_alike (const Batch *batch)
+{
+  guint index = batch->pending[batch->pending_head];
+  guint n_alike = 1;
+
+  if (batch->tasks[index].attempt > 0)
+    return 1;
+
+  while (n_alike < batch->n_pending)
+    {
+      guint other = batch->pending[(batch->pending_head + n_alike) % MAX_TASKS];
+
+      if (other != index + n_alike || batch->tasks[other].attempt > 0)
+        break;
+      n_alike++;
+    }
+
+  return n_alike;
+}
+
+static void
+expect_chunk_size (Model *model, Batch *batch, const WpAction *action)
+{
+  const WpBatchPlan *plan = &batch->plan;
+  guint n_shares = 2 * model->config.n_jobs;
+  guint size = wp_scheduler_get_chunk_size (model->scheduler, batch->handle);
+
+  if (plan->chunk_size > 0)
+    expect (size == plan->chunk_size);
+  else if (plan->n_splits > 0 && plan->n_total > 0)
+    expect (size == (plan->n_total + plan->n_splits - 1) / plan->n_splits);
+  else
+    size = MIN (size, (batch->n_pending + n_shares - 1) / n_shares);
+
+  expect (action->n_tasks == MIN (size, count_alike (batch)));
+}
+
+static void
+on_send (Model *model, const WpAction *action)
+{
+  Worker *worker = &model->workers[action->worker];
+  Batch *batch = get_next_batch (model);
+  Chunk *chunk;
+
+  expect (!model->terminated && is_serving (worker));
+  expect (batch != NULL && action->batch == batch->handle && action->tag == batch);
+  expect (action->sequence > model->last_sequence);
+  model->last_sequence = action->sequence;
+  expect_chunk_size (model, batch, action);
+
+  if (worker->n_chunks > 0)
+    expect (!is_any_idle (model) && model->measured[batch->function]);
+  expect (worker->n_chunks < model->config.depth);
+  for (guint i = 0; i < worker->n_chunks; i++)
+    expect (worker->chunks[i].sequence % WP_MAX_DEPTH != action->sequence % WP_MAX_DEPTH);
+
+  for (guint i = 0; i < action->n_tasks; i++)
+    {
+      guint index = batch->pending[batch->pending_head];
+      Task *task = &batch->tasks[index];
+
+      expect (index == action->first + i);
+      expect (task->state == TASK_PENDING && task->attempt == action->attempt);
+      expect (task->attempt <= batch->plan.max_retries);
+      set_task (model, task, TASK_HELD);
+      task->worker = action->worker;
+      batch->pending_head = (batch->pending_head + 1) % MAX_TASKS;
+      batch->n_pending--;
+    }
+
+  leave_order (model, batch);
+  if (batch->n_pending > 0)
+    join_order (model, batch);
+
+  chunk = &worker->chunks[worker->n_chunks++];
+  *chunk = (Chunk){
+    .sequence = action->sequence,
+    .batch = batch,
+    .first = action->first,
+    .end = action->n_tasks,
+    .attempt = action->attempt,
+  };
+  worker->since = model->now;
+
+  if (chance (model, model->send_failures))
+    die (model, worker);
+}
+
+static void
+on_recall (Model *model, const WpAction *action)
+{
+  Worker *worker = &model->workers[action->worker];
+  Chunk *chunk = find_chunk (worker, action->sequence);
+  guint n_tasks;
+
+  expect (worker->state == READY && worker->can_recall);
+  expect (chunk != NULL);
+  expect (action->n_tasks > 0 && action->n_tasks <= chunk->end - chunk->n_reported);
+  expect (!chunk->refused || chunk->batch->cancelled || worker->killed == 0);
+
+  n_tasks = MIN (action->n_tasks, chunk->end - chunk->n_claimed);
+  if (!model->honest)
+    n_tasks = pick (model, n_tasks + 1);
+
+  tell (model, "worker %u: gives back %u\n", action->worker, n_tasks);
+  chunk->refused = n_tasks < action->n_tasks;
+  for (guint i = 0; i < n_tasks; i++)
+    {
+      chunk->end--;
+      put_back (model, chunk->batch, chunk->first + chunk->end, chunk->attempt);
+    }
+
+  wp_scheduler_recalled (model->scheduler, action->worker, action->sequence, n_tasks);
+}
+
+static void
+on_cancel_task (Model *model, const WpAction *action)
+{
+  Chunk *chunk = find_chunk (&model->workers[action->worker], action->sequence);
+
+  expect (chunk != NULL && chunk->batch->cancelled);
+  expect (action->offset == chunk->n_reported && action->offset < chunk->end);
+}
+
+static void
+on_fail (Model *model, const WpAction *action)
+{
+  Batch *batch = action->tag;
+
+  expect (action->batch == batch->handle && !batch->ended);
+  expect (action->n_tasks > 0 && action->first + action->n_tasks <= batch->n_pushed);
+
+  for (guint i = 0; i < action->n_tasks; i++)
+    {
+      Task *task = &batch->tasks[action->first + i];
+
+      expect (task->state == TASK_FAILING && task->reason == action->reason);
+      if (action->reason == WP_FAIL_WORKER_DIED)
+        {
+          expect (task->worker == action->worker);
+          expect (task->attempt == action->attempt && task->attempt == batch->plan.max_retries);
+        }
+      set_task (model, task, TASK_ENDED);
+    }
+}
+
+static void
+on_batch_ended (Model *model, const WpAction *action)
+{
+  Batch *batch = action->tag;
+
+  expect (action->batch == batch->handle);
+  expect (!batch->ended && (batch->closed || batch->cancelled) && has_ended (batch));
+  batch->ended = TRUE;
+  batch->handle = NULL;
+}
+
+static void
+on_stopped (Model *model)
+{
+  expect (model->draining && model->n_stopped == 0);
+  for (guint i = 0; i < model->config.n_jobs; i++)
+    expect (model->workers[i].state == GONE);
+  for (guint i = 0; i < model->n_batches; i++)
+    expect (model->batches[i].ended);
+
+  model->n_stopped++;
+}
+
+static const char *const action_names[] = { "start",  "stop", "kill",        "send",    "recall",
+                                            "cancel", "fail", "batch ended", "drained", "stopped" };
+
+static void
+on_action (Model *model, const WpAction *action)
+{
+  tell (model,
+        "  → %s worker %u sequence %" G_GUINT64_FORMAT " first %" G_GUINT64_FORMAT
+        " n %u offset %u attempt %u\n",
+        action_names[action->type], action->worker, action->sequence, action->first,
+        action->n_tasks, action->offset, action->attempt);
+  expect (action->worker < model->config.n_jobs);
+  expect (model->n_stopped == 0);
+
+  switch (action->type)
+    {
+    case WP_ACTION_START_WORKER:
+      on_start (model, action);
+      break;
+    case WP_ACTION_STOP_WORKER:
+      on_stop (model, action);
+      break;
+    case WP_ACTION_KILL_WORKER:
+      on_kill (model, action);
+      break;
+    case WP_ACTION_SEND_CHUNK:
+      on_send (model, action);
+      break;
+    case WP_ACTION_RECALL:
+      on_recall (model, action);
+      break;
+    case WP_ACTION_CANCEL_TASK:
+      on_cancel_task (model, action);
+      break;
+    case WP_ACTION_FAIL_TASKS:
+      on_fail (model, action);
+      break;
+    case WP_ACTION_BATCH_ENDED:
+      on_batch_ended (model, action);
+      break;
+    case WP_ACTION_DRAINED:
+      expect (model->n_active == 0 && model->n_failing == 0 && model->had_active);
+      model->had_active = FALSE;
+      break;
+    case WP_ACTION_STOPPED:
+      on_stopped (model);
+      break;
+    default:
+      expect (FALSE);
+    }
+}
+
+/* An idle worker must not wait for ever beside a busy one. */
+static void
+expect_balance (Model *model, gint64 deadline)
+{
+  if (!is_any_idle (model))
+    return;
+
+  for (guint i = 0; i < model->config.n_jobs; i++)
+    {
+      Worker *worker = &model->workers[i];
+      Chunk *current = get_current_chunk (worker);
+      gboolean willing = FALSE;
+      guint n_unreported = 0;
+
+      if (!is_serving (worker) || !worker->can_recall)
+        continue;
+
+      for (guint j = 0; j < worker->n_chunks; j++)
+        {
+          Chunk *chunk = &worker->chunks[j];
+          guint n = chunk->end - chunk->n_reported;
+
+          n_unreported += n;
+          willing |= !chunk->refused && !chunk->batch->cancelled && n > (chunk == current);
+        }
+
+      if (willing && n_unreported > 1)
+        expect (deadline <= worker->since + WP_RECALL_AFTER_NS);
+    }
+}
+
+static void
+expect_same_held (Model *model, Worker *worker)
+{
+  WpHeldChunk held[WP_MAX_DEPTH];
+  guint n_held = wp_scheduler_get_held (model->scheduler, worker - model->workers, held,
+                                        WP_MAX_DEPTH);
+
+  if (model->terminated)
+    {
+      expect (n_held == 0);
+      return;
+    }
+
+  expect (n_held == worker->n_chunks);
+  for (guint i = 0; i < n_held; i++)
+    {
+      expect (held[i].sequence == worker->chunks[i].sequence);
+      expect (held[i].n_tasks == worker->chunks[i].end);
+      expect (held[i].n_results == worker->chunks[i].n_reported);
+    }
+}
+
+/* What must hold when the scheduler says that there is nothing to do. */
+static void
+expect_rest (Model *model)
+{
+  gint64 deadline = wp_scheduler_get_deadline (model->scheduler);
+  gboolean all_gone = TRUE;
+  gboolean all_ended = TRUE;
+  gboolean any_absent = FALSE;
+  guint n_busy = 0;
+
+  for (guint i = 0; i < model->config.n_jobs; i++)
+    {
+      Worker *worker = &model->workers[i];
+
+      expect_same_held (model, worker);
+      all_gone &= worker->state == GONE;
+      any_absent |= worker->state == GONE;
+      n_busy += worker->n_chunks > 0 && !model->terminated;
+      expect (!model->terminated || worker->state == GONE || worker->killed == SIGKILL);
+    }
+
+  for (guint i = 0; i < model->n_batches; i++)
+    {
+      Batch *batch = &model->batches[i];
+
+      all_ended &= batch->ended;
+      expect (batch->ended || !(batch->closed || batch->cancelled) || !has_ended (batch));
+    }
+
+  expect (deadline > model->now);
+  expect (model->n_failing == 0);
+  expect (wp_scheduler_get_n_workers (model->scheduler) == count_serving (model));
+  expect (wp_scheduler_get_n_busy (model->scheduler) == n_busy);
+  expect (wp_scheduler_get_n_queued (model->scheduler) == model->n_pending);
+  expect (wp_scheduler_get_n_active (model->scheduler) == model->n_active);
+  expect (model->n_active > 0 || !model->had_active);
+  expect (model->n_stopped == (model->draining && all_gone && all_ended));
+  expect (!(model->draining && all_ended) || count_serving (model) + count_starting (model) == 0);
+
+  if (model->n_pending > 0)
+    {
+      guint n_starting = count_starting (model);
+
+      expect (!is_any_idle (model));
+      expect (!any_absent || n_starting >= model->n_pending ||
+              (model->n_failed_starts > 0 && (n_starting > 0 || deadline < G_MAXINT64)));
+    }
+  else
+    {
+      expect_balance (model, deadline);
+    }
+}
+
+static void
+pump (Model *model)
+{
+  WpAction action;
+  guint n_actions = 0;
+
+  while (wp_scheduler_next_action (model->scheduler, model->now, &action))
+    {
+      on_action (model, &action);
+      expect (++n_actions < MAX_ACTIONS);
+    }
+
+  expect_rest (model);
+}
