@@ -89,6 +89,8 @@ send_configuration (WpLink *self, gboolean daemon, GError **error)
 gboolean
 wp_link_open (WpLink *self, WpWorkerProcess *process, gboolean daemon, GError **error)
 {
+  g_autoptr (GError) send_error = NULL;
+
   self->process = g_object_ref (process);
   self->pid = wp_worker_process_get_pid (process);
   self->generation++;
@@ -101,8 +103,13 @@ wp_link_open (WpLink *self, WpWorkerProcess *process, gboolean daemon, GError **
   if (wp_channel_can_share (self->channel))
     self->board = wp_board_new (NULL);
 
-  if (!send_configuration (self, daemon, error))
-    return FALSE;
+  /* A worker that has ended already: how it ended says more than that nobody reads what it is sent. */
+  if (!send_configuration (self, daemon, &send_error) &&
+      !g_error_matches (send_error, G_IO_ERROR, G_IO_ERROR_BROKEN_PIPE))
+    {
+      g_propagate_error (error, g_steal_pointer (&send_error));
+      return FALSE;
+    }
 
   if (self->board != NULL)
     wp_board_drop_fd (self->board);
@@ -197,7 +204,14 @@ wp_link_was_running (WpLink *self, guint64 sequence, guint n_tasks, guint n_resu
 GError *
 wp_link_describe_exit (WpLink *self, int status)
 {
+  g_autofree char *who = NULL;
   g_autofree char *how = NULL;
+
+  /* One that is no process of this machine, or was gone before its number could be asked for, has none. */
+  if (self->pid > 0)
+    who = g_strdup_printf ("worker %u (pid %d)", self->id, self->pid);
+  else
+    who = g_strdup_printf ("worker %u", self->id);
 
   if (WIFSIGNALED (status))
     how = g_strdup_printf ("was killed by signal %d (%s)", WTERMSIG (status),
@@ -208,9 +222,7 @@ wp_link_describe_exit (WpLink *self, int status)
     how = g_strdup_printf ("ended with wait status 0x%x", (guint) status);
 
   if (self->cause != NULL)
-    return g_error_new (self->cause->domain, self->cause->code, "worker %u (pid %d) %s", self->id,
-                        self->pid, self->cause->message);
+    return g_error_new (self->cause->domain, self->cause->code, "%s %s", who, self->cause->message);
 
-  return g_error_new (WP_ERROR, WP_ERROR_WORKER_DIED, "worker %u (pid %d) %s", self->id, self->pid,
-                      how);
+  return g_error_new (WP_ERROR, WP_ERROR_WORKER_DIED, "%s %s", who, how);
 }
