@@ -72,6 +72,7 @@ typedef struct
   } state;
   gboolean can_recall;
   gboolean running; /* the last task it claimed */
+  gboolean dead;    /* and the scheduler knows it from what was salvaged */
   gboolean asked_to_stop;
   gint64 stop_asked_at;
   int killed; /* the last signal */
@@ -104,6 +105,7 @@ typedef struct
   gboolean draining;
   gboolean terminated;
   guint n_stopped;
+  gboolean pumping;
   gboolean honest;       /* workers give back all they can */
   guint launch_failures; /* in 256: a launch that fails at once */
   guint send_failures;   /* … a send that meets a dead worker */
@@ -292,7 +294,7 @@ count_starting (const Model *model)
 static gboolean
 is_idle (const Worker *worker)
 {
-  return is_serving (worker) && worker->n_chunks == 0;
+  return is_serving (worker) && worker->n_chunks == 0 && !worker->dead;
 }
 
 static gboolean
@@ -409,13 +411,13 @@ report (Model *model,
   guint id = worker - model->workers;
   Batch *batch = chunk->batch;
   guint n_new = offset + n_results > chunk->n_reported ? offset + n_results - chunk->n_reported : 0;
+  guint64 elapsed = measure (model, batch, n_results);
   WpResultsRange range;
 
   tell (model, "worker %u: %sresults %" G_GUINT64_FORMAT ": %u + %u%s\n", id,
         salvage ? "salvaged " : "", chunk->sequence, offset, n_results, done ? ", done" : "");
-  expect (wp_scheduler_results (model->scheduler, id, chunk->sequence, offset, n_results,
-                                measure (model, batch, n_results), done, salvage, model->now,
-                                &range));
+  expect (wp_scheduler_results (model->scheduler, id, chunk->sequence, offset, n_results, elapsed,
+                                done, salvage, model->now, &range));
 
   if (model->terminated)
     {
@@ -444,11 +446,12 @@ report (Model *model,
   if (n_new > 0)
     {
       model->n_idle_deaths = 0;
-      model->measured[batch->function] |= !salvage;
+      model->measured[batch->function] |= !salvage && elapsed > 0;
       worker->since = model->now;
       chunk->refused = FALSE;
     }
 
+  worker->dead |= salvage && !model->terminated;
   chunk->n_reported += n_new;
   if (done)
     remove_chunk (worker, chunk);
@@ -494,6 +497,7 @@ salvage (Model *model, Worker *worker)
                                     worker->finished_sequence, 0, 3, 17, chance (model, 128), TRUE,
                                     model->now, &range));
       expect (range.n_tasks == 0);
+      worker->dead = TRUE;
     }
 
   while (position < worker->n_chunks)
@@ -564,6 +568,8 @@ interrupt (Model *model, Worker *worker, Chunk *chunk, guint index)
     }
 }
 
+static void pump (Model *model);
+
 /* The worker's process is gone. */
 static void
 die (Model *model, Worker *worker)
@@ -579,6 +585,8 @@ die (Model *model, Worker *worker)
   if (worker->state == READY)
     {
       salvage (model, worker);
+      if (!model->pumping && chance (model, 64))
+        pump (model);
       claimed = worker->running ? get_claimed_chunk (worker) : NULL;
     }
 
@@ -776,7 +784,7 @@ on_send (Model *model, const WpAction *action)
   Batch *batch = get_next_batch (model);
   Chunk *chunk;
 
-  expect (!model->terminated && is_serving (worker));
+  expect (!model->terminated && is_serving (worker) && !worker->dead);
   expect (batch != NULL && action->batch == batch->handle && action->tag == batch);
   expect (action->sequence > model->last_sequence);
   model->last_sequence = action->sequence;
@@ -967,7 +975,7 @@ expect_balance (Model *model, gint64 deadline)
       gboolean willing = FALSE;
       guint n_unreported = 0;
 
-      if (!is_serving (worker) || !worker->can_recall)
+      if (!is_serving (worker) || !worker->can_recall || worker->dead)
         continue;
 
       for (guint j = 0; j < worker->n_chunks; j++)
@@ -1065,11 +1073,13 @@ pump (Model *model)
   WpAction action;
   guint n_actions = 0;
 
+  model->pumping = TRUE;
   while (wp_scheduler_next_action (model->scheduler, model->now, &action))
     {
       on_action (model, &action);
       expect (++n_actions < MAX_ACTIONS);
     }
+  model->pumping = FALSE;
 
   expect_rest (model);
 }

@@ -336,7 +336,8 @@ happen (Model *model, guint event)
       wp_scheduler_start (model->scheduler);
       pump (model);
       for (guint i = 0; i < model->config.n_jobs; i++)
-        expect (model->workers[i].state != GONE || model->draining || model->launch_failures > 0);
+        expect (model->workers[i].state != GONE || model->draining || model->launch_failures > 0 ||
+                model->send_failures > 0);
       break;
 
     case EVENT_DRAIN:

@@ -344,6 +344,22 @@ test_chunk_grows (void)
 }
 
 static void
+test_chunk_no_time (void)
+{
+  Fixture fixture;
+  WpSchedulerBatch *batch;
+  WpAction chunk;
+
+  set_up (&fixture, 1, 1);
+  start_all (&fixture, 1);
+  batch = add (&fixture, &(WpBatchPlan){ 0 }, 2);
+  chunk = expect_chunk (&fixture, 0, 0, 1);
+  report (&fixture, &chunk, 0, 1, 0, TRUE);
+  g_assert_cmpuint (wp_scheduler_get_chunk_size (fixture.scheduler, batch), ==, 1);
+  tear_down (&fixture);
+}
+
+static void
 test_chunk_shrinks (void)
 {
   Fixture fixture;
@@ -869,6 +885,7 @@ main (int argc, char **argv)
   g_test_add_func ("/scheduler/idle/last-used-worker-is-first", test_warmest_worker);
   g_test_add_func ("/scheduler/chunk/size-is-what-was-asked-for", test_chunk_asked_for);
   g_test_add_func ("/scheduler/chunk/grows-with-the-evidence", test_chunk_grows);
+  g_test_add_func ("/scheduler/chunk/no-time-says-nothing", test_chunk_no_time);
   g_test_add_func ("/scheduler/chunk/shrinks-to-an-even-share", test_chunk_shrinks);
   g_test_add_func ("/scheduler/prefetch/short-tasks-fill-the-depth", test_prefetch_short);
   g_test_add_func ("/scheduler/prefetch/long-tasks-wait-for-an-idle-worker", test_prefetch_long);

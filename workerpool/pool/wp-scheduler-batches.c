@@ -57,15 +57,14 @@ make_unready (WpScheduler *scheduler, WpSchedulerBatch *batch)
     g_tree_remove (scheduler->levels, GINT_TO_POINTER (level->priority));
 }
 
-/* NULL when nothing is pending. */
+/* The one whose turn it is; something must be pending. */
 WpSchedulerBatch *
 wp_scheduler_get_next_batch (WpScheduler *scheduler)
 {
   GTreeNode *node;
   WpTaskLevel *level;
 
-  if (scheduler->n_pending == 0)
-    return NULL;
+  g_assert (scheduler->n_pending > 0);
 
   node = g_tree_node_first (scheduler->levels);
   level = g_tree_node_value (node);

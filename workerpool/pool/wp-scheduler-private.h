@@ -96,6 +96,7 @@ struct _WpSchedulerWorker
   WpSchedulerWorkerState state;
   guint incarnation;
   gboolean can_recall;
+  gboolean dead; /* its results are being salvaged: worker_gone () is to come */
   GQueue chunks; /* oldest first */
   WpSchedulerChunk *slots[WP_MAX_DEPTH];
   guint64 n_unreported; /* tasks */

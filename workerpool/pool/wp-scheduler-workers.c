@@ -127,7 +127,7 @@ wp_scheduler_update_lists (WpScheduler *scheduler, WpSchedulerWorker *worker, gb
   GQueue *service = NULL;
   gboolean recallable = FALSE;
 
-  if (worker->state == WP_SCHEDULER_WORKER_READY)
+  if (worker->state == WP_SCHEDULER_WORKER_READY && !worker->dead)
     {
       if (worker->chunks.length == 0)
         service = &scheduler->idle;
@@ -250,8 +250,7 @@ wp_scheduler_remove_chunk (WpScheduler *scheduler, WpSchedulerChunk *chunk)
   WpSchedulerWorker *worker = chunk->worker;
   WpSchedulerBatch *batch = chunk->batch;
 
-  if (scheduler->asked == chunk)
-    scheduler->asked = NULL;
+  g_assert (scheduler->asked != chunk);
 
   set_held_ns (chunk, 0);
   worker->slots[chunk->sequence % WP_MAX_DEPTH] = NULL;

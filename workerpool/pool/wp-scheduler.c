@@ -250,6 +250,13 @@ check_results (const WpSchedulerChunk *chunk,
   return TRUE;
 }
 
+static void
+mark_dead (WpScheduler *scheduler, WpSchedulerWorker *worker)
+{
+  worker->dead = TRUE;
+  wp_scheduler_update_lists (scheduler, worker, FALSE);
+}
+
 gboolean
 wp_scheduler_results (WpScheduler *scheduler,
                       guint worker_id,
@@ -277,10 +284,20 @@ wp_scheduler_results (WpScheduler *scheduler,
 
   chunk = wp_scheduler_worker_find_chunk (worker, sequence);
   if (chunk == NULL)
-    return salvage && sequence > 0 && sequence <= scheduler->last_sequence;
+    {
+      /* Of a chunk that is done: seen before. */
+      if (!salvage || sequence == 0 || sequence > scheduler->last_sequence)
+        return FALSE;
+
+      mark_dead (scheduler, worker);
+      return TRUE;
+    }
 
   if (!check_results (chunk, offset, n_results, done, salvage, &skip))
     return FALSE;
+
+  if (salvage)
+    mark_dead (scheduler, worker);
 
   batch = chunk->batch;
   n_results -= skip;
@@ -296,7 +313,8 @@ wp_scheduler_results (WpScheduler *scheduler,
     {
       WpTaskRange ended = { range->first, n_results, chunk->attempt };
 
-      if (!salvage)
+      /* A chunk that could not be sent fails in no time, which says nothing about its tasks. */
+      if (!salvage && elapsed > 0)
         wp_run_time_report (batch->run_time, n_results, elapsed);
 
       chunk->n_results += n_results;
@@ -443,6 +461,7 @@ wp_scheduler_worker_gone (WpScheduler *scheduler,
 
   give_up_chunks (scheduler, worker, interrupted, offset);
 
+  worker->dead = FALSE;
   wp_scheduler_set_worker_state (scheduler, worker, WP_SCHEDULER_WORKER_ABSENT);
   wp_scheduler_leave_list (&worker->deadline_link, &worker->deadlines);
   wp_scheduler_update_lists (scheduler, worker, FALSE);
