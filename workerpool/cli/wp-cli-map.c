@@ -18,8 +18,8 @@
 #include "wp-cli-writer.h"
 #include "wp-cli.h"
 
-/* With more than this waiting for the reader of the results, no further results are taken, which in
- * turn holds back the tasks and the input. */
+/* With more than this waiting for the reader of the results, nothing more is pushed, which in turn holds
+ * back the input. */
 #define MAX_PENDING_OUTPUT (1024 * 1024)
 
 /* One run of the command, in one thread and one main loop:
@@ -40,10 +40,10 @@ typedef struct
   gboolean writes_to_terminal;
 
   GHashTable *active; /* index → item, of the tasks that have not ended, to name those that fail */
+  guint window;       /* the most room that the batch ever had */
   guint input_id;
   guint sigint_id;
   guint sigterm_id;
-  gboolean waiting; /* for a result */
   gboolean ended;   /* the batch has no more results */
   gboolean stopped; /* nothing more is to be read, pushed or printed */
   guint64 n_not_run;
@@ -83,35 +83,37 @@ report_failure (Run *run, guint64 index, GVariant *item, const GError *error)
 }
 
 static void
-print_result (Run *run, WpResult *result, GVariant *item)
+print_value (Run *run, guint64 index, GVariant *value)
 {
   GString *buffer = wp_cli_writer_get_buffer (run->writer);
-  const guint64 index = wp_result_get_index (result);
-  const GError *error = wp_result_get_error (result);
 
-  if (error != NULL && run->exit_status == WP_CLI_EXIT_SUCCESS)
-    run->exit_status = WP_CLI_EXIT_TASK_FAILED;
+  if (run->options.output == WP_CLI_OUTPUT_TEXT)
+    {
+      wp_cli_format_text (buffer, value);
+      g_string_append_c (buffer, run->options.null_separated ? '\0' : '\n');
+    }
+  else
+    {
+      wp_cli_format_json (buffer, index, value);
+      g_string_append_c (buffer, '\n');
+    }
 
-  if (run->options.output == WP_CLI_OUTPUT_TEXT && error != NULL)
+  wp_cli_writer_flush (run->writer);
+}
+
+static void
+print_failure (Run *run, guint64 index, GVariant *item, const GError *error)
+{
+  GString *buffer = wp_cli_writer_get_buffer (run->writer);
+
+  if (run->options.output == WP_CLI_OUTPUT_TEXT)
     {
       report_failure (run, index, item, error);
       return;
     }
 
-  if (run->options.output == WP_CLI_OUTPUT_TEXT)
-    {
-      wp_cli_format_text (buffer, wp_result_get_value (result));
-      g_string_append_c (buffer, run->options.null_separated ? '\0' : '\n');
-    }
-  else
-    {
-      if (error != NULL)
-        wp_cli_format_json_error (buffer, index, error);
-      else
-        wp_cli_format_json (buffer, index, wp_result_get_value (result));
-      g_string_append_c (buffer, '\n');
-    }
-
+  wp_cli_format_json_error (buffer, index, error);
+  g_string_append_c (buffer, '\n');
   wp_cli_writer_flush (run->writer);
 }
 
@@ -162,12 +164,21 @@ push (Run *run, GVariant *item)
 static void
 feed (Run *run)
 {
+  guint room;
+
   /* The input waits for bytes, and is read again once they are there. */
-  if (run->input_id != 0)
+  if (run->input_id != 0 || run->stopped ||
+      wp_cli_writer_get_pending (run->writer) > MAX_PENDING_OUTPUT)
     return;
 
-  while (!run->stopped && wp_batch_get_state (run->batch) == WP_BATCH_STATE_OPEN &&
-         wp_batch_get_room (run->batch) > 0)
+  /* An item for each result would go to a worker alone, with a system call for each; many at once go
+   * in chunks. Half of the window is left meanwhile, so that no worker runs dry. */
+  room = wp_batch_get_room (run->batch);
+  run->window = MAX (run->window, room);
+  if (room < run->window / 2)
+    return;
+
+  for (; room > 0 && !run->stopped && wp_batch_get_state (run->batch) == WP_BATCH_STATE_OPEN; room--)
     {
       g_autoptr (GVariant) item = NULL;
 
@@ -192,33 +203,38 @@ feed (Run *run)
     }
 }
 
-static void
-end_batch (Run *run)
+static GVariant *
+take_item (Run *run, guint64 index)
 {
-  run->ended = TRUE;
-  g_clear_handle_id (&run->input_id, g_source_remove);
+  GVariant *item = NULL;
 
-  if (wp_cli_writer_get_pending (run->writer) == 0)
-    g_main_loop_quit (run->loop);
+  g_hash_table_steal_extended (run->active, GSIZE_TO_POINTER (index), NULL, (gpointer *) &item);
+  return item;
 }
 
-static void take_result (Run *run);
-
 static void
-on_result (GObject *source, GAsyncResult *async_result, gpointer user_data)
+on_result (WpBatch *batch, guint64 index, GVariant *value, gpointer user_data)
 {
   Run *run = user_data;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (WpResult) result = wp_batch_next_finish (WP_BATCH (source), async_result, &error);
-  g_autoptr (GVariant) item = NULL;
-  const GError *task_error;
-  gpointer key;
+  g_autoptr (GVariant) item = take_item (run, index);
 
-  run->waiting = FALSE;
   if (run->stopped)
     return;
 
-  if (error != NULL)
+  print_value (run, index, value);
+  feed (run);
+}
+
+static void
+on_failed (WpBatch *batch, guint64 index, const GError *error, gpointer user_data)
+{
+  Run *run = user_data;
+  g_autoptr (GVariant) item = take_item (run, index);
+
+  if (run->stopped)
+    return;
+
+  if (g_error_matches (error, WP_ERROR, WP_ERROR_START_FAILED))
     {
       hide_progress (run);
       wp_cli_complain ("%s", error->message);
@@ -226,43 +242,27 @@ on_result (GObject *source, GAsyncResult *async_result, gpointer user_data)
       return;
     }
 
-  if (result == NULL)
-    {
-      end_batch (run);
-      return;
-    }
-
-  key = GSIZE_TO_POINTER (wp_result_get_index (result));
-  g_hash_table_steal_extended (run->active, key, NULL, (gpointer *) &item);
-
-  task_error = wp_result_get_error (result);
-  if (g_error_matches (task_error, WP_ERROR, WP_ERROR_START_FAILED))
-    {
-      hide_progress (run);
-      wp_cli_complain ("%s", task_error->message);
-      quit (run, WP_CLI_EXIT_POOL_FAILED);
-      return;
-    }
+  run->exit_status = WP_CLI_EXIT_TASK_FAILED;
 
   /* Not a failure of this task: another one failed, and ended it. */
-  if (run->options.on_error == WP_ON_ERROR_STOP &&
-      g_error_matches (task_error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+  if (run->options.on_error == WP_ON_ERROR_STOP && g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     run->n_not_run++;
   else
-    print_result (run, result, item);
+    print_failure (run, index, item, error);
 
   feed (run);
-  take_result (run);
 }
 
 static void
-take_result (Run *run)
+on_finished (WpBatch *batch, gpointer user_data)
 {
-  if (run->waiting || run->ended || wp_cli_writer_get_pending (run->writer) > MAX_PENDING_OUTPUT)
-    return;
+  Run *run = user_data;
 
-  run->waiting = TRUE;
-  wp_batch_next_async (run->batch, NULL, on_result, run);
+  run->ended = TRUE;
+  g_clear_handle_id (&run->input_id, g_source_remove);
+
+  if (wp_cli_writer_get_pending (run->writer) == 0)
+    g_main_loop_quit (run->loop);
 }
 
 static void
@@ -294,9 +294,9 @@ on_written (const GError *error, gpointer user_data)
     {
       g_main_loop_quit (run->loop);
     }
-  else
+  else if (!run->stopped)
     {
-      take_result (run);
+      feed (run);
     }
 }
 
@@ -396,6 +396,11 @@ start (Run *run, GError **error)
   if (run->batch == NULL)
     return FALSE;
 
+  /* Signals bring many results in one turn of the main loop; asking for each would take a turn each. */
+  g_signal_connect (run->batch, "result", G_CALLBACK (on_result), run);
+  g_signal_connect (run->batch, "failed", G_CALLBACK (on_failed), run);
+  g_signal_connect (run->batch, "finished", G_CALLBACK (on_finished), run);
+
   if (shows_progress (&run->options))
     {
       n_total = wp_cli_items_get_total (run->items);
@@ -413,6 +418,8 @@ run_clear (Run *run)
   g_clear_handle_id (&run->input_id, g_source_remove);
   ignore_signals (run);
   g_clear_pointer (&run->progress, wp_cli_progress_free);
+  if (run->batch != NULL)
+    g_signal_handlers_disconnect_by_data (run->batch, run);
   g_clear_object (&run->batch);
   g_clear_object (&run->pool);
   g_clear_pointer (&run->items, wp_cli_items_free);
@@ -453,7 +460,6 @@ wp_cli_map (int argc, char *argv[])
     }
 
   feed (&run);
-  take_result (&run);
   if (!run.stopped)
     g_main_loop_run (run.loop);
 
