@@ -207,7 +207,9 @@ assert_fails (WpChannel *channel, GQuark domain, int code)
 static void
 exchange (Pair *pair)
 {
-  static const gsize sizes[] = { 0, 8, 64, 4096, WP_PAYLOAD_LARGE - 8, WP_PAYLOAD_LARGE, WP_PAYLOAD_LARGE + 8 };
+  static const gsize sizes[] = {
+    0, 8, 64, 4096, WP_PAYLOAD_LARGE - 8, WP_PAYLOAD_LARGE, WP_PAYLOAD_LARGE + 8
+  };
 
   assert_nothing (pair->far);
   g_assert_false (wp_channel_wait (pair->far, G_IO_IN, 0));
@@ -304,7 +306,8 @@ test_many_segments (void)
   while (wp_channel_has_output (pair.near))
     g_assert_true (wp_channel_flush (pair.near, NULL));
   receive (pair.far, &frame, &attached);
-  g_assert_cmpmem (g_bytes_get_data (frame.body, NULL), g_bytes_get_size (frame.body), expected->data, expected->len);
+  g_assert_cmpmem (g_bytes_get_data (frame.body, NULL), g_bytes_get_size (frame.body),
+                   expected->data, expected->len);
 }
 
 /* Descriptors */
@@ -614,7 +617,8 @@ test_shared_buffer_is_sealed (void)
       gsize size;
       const guint8 *data = g_bytes_get_data (body->pdata[i], &size);
 
-      g_assert_cmpmem ((const guint8 *) g_bytes_get_data (bytes, NULL) + position, size, data, size);
+      g_assert_cmpmem ((const guint8 *) g_bytes_get_data (bytes, NULL) + position, size, data,
+                       size);
       position += size;
     }
 }
@@ -743,7 +747,8 @@ send_past_the_end (Pair *pair)
 
   while (n_waiting < 200)
     {
-      send_numbered (pair->near, n_sent, choose_size (n_sent), attaches && n_sent % 10 == 3 ? file : -1);
+      send_numbered (pair->near, n_sent, choose_size (n_sent),
+                     attaches && n_sent % 10 == 3 ? file : -1);
       n_sent++;
       n_waiting += wp_channel_has_output (pair->near);
     }
@@ -815,7 +820,9 @@ test_encoded (void)
 
   for (guint64 i = 0; i < n_frames; i++)
     {
-      WpFrameHeader header = { .type = WP_FRAME_RESULTS, .sequence = i, .head_length = 16, .body_length = 64 };
+      WpFrameHeader header = {
+        .type = WP_FRAME_RESULTS, .sequence = i, .head_length = 16, .body_length = 64
+      };
       g_autoptr (GPtrArray) body = make_body (64, i);
       guint8 front[WP_FRAME_HEADER_SIZE + 16];
 
@@ -869,6 +876,18 @@ test_clean_end (void)
 
   assert_clean_end (&sockets);
   assert_clean_end (&streams);
+}
+
+static void
+test_end_with_unread_input (void)
+{
+  g_auto (Pair) pair = open_sockets ();
+
+  send_numbered (pair.near, 1, 64, -1);
+  send_numbered (pair.far, 5, 64, -1);
+  g_clear_pointer (&pair.far, wp_channel_free);
+  receive_numbered (pair.near, 5, 64);
+  assert_fails (pair.near, G_IO_ERROR, G_IO_ERROR_CLOSED);
 }
 
 static void
@@ -1034,6 +1053,7 @@ main (int argc, char **argv)
     { "/channel/full/waiting-output-is-let-go", test_waiting_output_is_let_go },
     { "/channel/full/encoded-bytes-are-copied", test_encoded },
     { "/channel/end/clean", test_clean_end },
+    { "/channel/end/of-a-peer-that-read-nothing", test_end_with_unread_input },
     { "/channel/end/within-a-frame", test_end_within_a_frame },
     { "/channel/end/output-is-broken", test_broken_output },
     { "/channel/end/waiting-output-is-broken", test_broken_while_waiting },

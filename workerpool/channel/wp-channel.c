@@ -5,24 +5,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gfiledescriptorbased.h>
-#include <gio/gunixfdmessage.h>
-#include <glib-unix.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "channel/wp-error.h"
 #include "channel/wp-payload.h"
 #include "channel/wp-shared-buffer.h"
+#include "channel/wp-transport.h"
 
-/* Segments per system call; a frame has a header, a head and seldom more than a few segments. */
-#define MAX_VECTORS 64
-
-/* Descriptors that came before the frames they belong to: one for each frame in a read, at the most a few. */
+/* Descriptors that came before the frames they belong to: one for each frame in a read, at the most
+ * a few. */
 #define MAX_WAITING_FDS 64
 
 /* A piece of output that has to wait. The descriptor belongs to its first byte. */
@@ -35,11 +28,7 @@ typedef struct
 
 struct _WpChannel
 {
-  GSocket *socket; /* or the streams */
-  GInputStream *input;
-  GOutputStream *output;
-  int input_fd;
-  int output_fd;
+  WpTransport *transport;
 
   WpFrameDecoder *decoder;
   GArray *fds; /* received, not yet asked for by a frame; oldest first */
@@ -59,10 +48,11 @@ close_fd (gpointer fd)
 }
 
 static WpChannel *
-new_channel (void)
+new_channel (WpTransport *transport)
 {
   WpChannel *channel = g_new0 (WpChannel, 1);
 
+  channel->transport = transport;
   channel->decoder = wp_frame_decoder_new ();
   channel->fds = g_array_new (FALSE, FALSE, sizeof (int));
   g_array_set_clear_func (channel->fds, close_fd);
@@ -73,32 +63,16 @@ new_channel (void)
 WpChannel *
 wp_channel_new_for_socket (GSocket *socket)
 {
-  WpChannel *channel = new_channel ();
-
-  g_socket_set_blocking (socket, FALSE);
-  channel->socket = g_object_ref (socket);
-  channel->input_fd = channel->output_fd = g_socket_get_fd (socket);
-  return channel;
+  return new_channel (wp_transport_new_for_socket (socket));
 }
 
 WpChannel *
 wp_channel_new_for_streams (GInputStream *input, GOutputStream *output)
 {
-  WpChannel *channel;
-
   g_return_val_if_fail (G_IS_FILE_DESCRIPTOR_BASED (input), NULL);
   g_return_val_if_fail (G_IS_FILE_DESCRIPTOR_BASED (output), NULL);
 
-  channel = new_channel ();
-  channel->input = g_object_ref (input);
-  channel->output = g_object_ref (output);
-  channel->input_fd = g_file_descriptor_based_get_fd (G_FILE_DESCRIPTOR_BASED (input));
-  channel->output_fd = g_file_descriptor_based_get_fd (G_FILE_DESCRIPTOR_BASED (output));
-
-  /* A writable pipe takes a part of a write only when it is non-blocking; else it blocks for the rest. */
-  g_unix_set_fd_nonblocking (channel->input_fd, TRUE, NULL);
-  g_unix_set_fd_nonblocking (channel->output_fd, TRUE, NULL);
-  return channel;
+  return new_channel (wp_transport_new_for_streams (input, output));
 }
 
 static void
@@ -120,129 +94,47 @@ wp_channel_free (WpChannel *channel)
   g_clear_error (&channel->input_error);
   g_array_unref (channel->fds);
   wp_frame_decoder_free (channel->decoder);
-  g_clear_object (&channel->socket);
-  g_clear_object (&channel->input);
-  g_clear_object (&channel->output);
+  wp_transport_free (channel->transport);
   g_free (channel);
 }
 
 gboolean
 wp_channel_can_share (WpChannel *channel)
 {
-  return channel->socket != NULL;
+  return wp_transport_can_pass_fds (channel->transport);
 }
 
 int
 wp_channel_get_input_fd (WpChannel *channel)
 {
-  return channel->input_fd;
+  return wp_transport_get_input_fd (channel->transport);
 }
 
 int
 wp_channel_get_output_fd (WpChannel *channel)
 {
-  return channel->output_fd;
+  return wp_transport_get_output_fd (channel->transport);
 }
 
 /* Output */
 
-static gssize
-write_to_socket (WpChannel *channel, GOutputVector *vectors, guint n_vectors, int fd, GError **error)
-{
-  g_autoptr (GUnixFDList) fds = NULL;
-  GSocketControlMessage *message = NULL;
-  gssize written;
-
-  if (fd >= 0)
-    {
-      /* The list would close the descriptor, and a list that is filled by append () would duplicate it. */
-      fds = g_unix_fd_list_new_from_array (&fd, 1);
-      message = g_unix_fd_message_new_with_fd_list (fds);
-    }
-
-  written = g_socket_send_message (channel->socket, NULL, vectors, n_vectors, message != NULL ? &message : NULL,
-                                   message != NULL ? 1 : 0, G_SOCKET_MSG_NONE, NULL, error);
-
-  if (fd >= 0)
-    {
-      g_free (g_unix_fd_list_steal_fds (fds, NULL));
-      g_object_unref (message);
-    }
-  return written;
-}
-
-static void
-set_system_error (GError **error, const char *what)
-{
-  int saved_errno = errno;
-
-  g_set_error (error, G_IO_ERROR, g_io_error_from_errno (saved_errno), "Could not %s the channel: %s", what,
-               g_strerror (saved_errno));
-}
-
-/* Streams are written and read through their descriptors: g_pollable_output_stream_writev_nonblocking () of GLib 2.74
- * logs a warning when the pipe is broken, and both directions would cost two more system calls each.
- *
- * A write to a pipe that nobody reads raises SIGPIPE, which only sockets can be told not to do. The signal goes to
- * the thread that writes, so it can be caught there without a change to the process. */
-static gssize
-write_to_stream (WpChannel *channel, GOutputVector *vectors, guint n_vectors, GError **error)
-{
-  const struct timespec at_once = { 0, 0 };
-  struct iovec pieces[MAX_VECTORS];
-  sigset_t pipe_signal;
-  sigset_t saved;
-  gssize written;
-  int saved_errno;
-
-  for (guint i = 0; i < n_vectors; i++)
-    pieces[i] = (struct iovec) { .iov_base = (void *) vectors[i].buffer, .iov_len = vectors[i].size };
-
-  sigemptyset (&pipe_signal);
-  sigaddset (&pipe_signal, SIGPIPE);
-  pthread_sigmask (SIG_BLOCK, &pipe_signal, &saved);
-
-  do
-    written = writev (channel->output_fd, pieces, n_vectors);
-  while (written < 0 && errno == EINTR);
-  saved_errno = errno;
-
-  if (written < 0 && saved_errno == EPIPE)
-    while (sigtimedwait (&pipe_signal, NULL, &at_once) < 0 && errno == EINTR)
-      ;
-  pthread_sigmask (SIG_SETMASK, &saved, NULL);
-
-  errno = saved_errno;
-  if (written < 0)
-    set_system_error (error, "write to");
-  return written;
-}
-
-/* Writes what can be written now; *written may be 0. FALSE when the connection is broken, now and for ever. */
+/* FALSE when the connection is broken, now and for ever. */
 static gboolean
-write_now (WpChannel     *channel,
+write_now (WpChannel *channel,
            GOutputVector *vectors,
-           guint          n_vectors,
-           int            fd,
-           gsize         *written,
-           GError       **error)
+           guint n_vectors,
+           int fd,
+           gsize *written,
+           GError **error)
 {
-  g_autoptr (GError) local_error = NULL;
-  gssize result;
-
-  if (channel->socket != NULL)
-    result = write_to_socket (channel, vectors, n_vectors, fd, &local_error);
-  else
-    result = write_to_stream (channel, vectors, n_vectors, &local_error);
-
-  *written = MAX (result, 0);
-  if (result >= 0 || g_error_matches (local_error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
+  if (wp_transport_write (channel->transport, vectors, n_vectors, fd, written,
+                          &channel->output_error))
     return TRUE;
 
   /* A frame may have been cut off: whatever followed would be taken for its rest. */
   g_queue_clear_full (&channel->outputs, output_free);
-  channel->output_error = g_error_copy (local_error);
-  g_propagate_error (error, g_steal_pointer (&local_error));
+  if (error != NULL)
+    *error = g_error_copy (channel->output_error);
   return FALSE;
 }
 
@@ -302,13 +194,14 @@ wp_channel_flush (WpChannel *channel, GError **error)
 
   while (!g_queue_is_empty (&channel->outputs))
     {
-      GOutputVector vectors[MAX_VECTORS];
+      GOutputVector vectors[WP_TRANSPORT_MAX_VECTORS];
       guint n_vectors = 0;
       gsize offered = 0;
       gsize written;
       int fd = ((Output *) g_queue_peek_head (&channel->outputs))->fd;
 
-      for (GList *l = channel->outputs.head; l != NULL && n_vectors < MAX_VECTORS; l = l->next)
+      for (GList *l = channel->outputs.head; l != NULL && n_vectors < WP_TRANSPORT_MAX_VECTORS;
+           l = l->next)
         {
           Output *output = l->data;
           gsize size;
@@ -351,7 +244,8 @@ get_total_size (GPtrArray *segments)
   return size;
 }
 
-/* Queues what is left of a frame after 'written' bytes of it. Takes fd, which nothing was written with. */
+/* Queues what is left of a frame after 'written' bytes of it. Takes fd, which nothing was written
+ * with. */
 static void
 queue_rest (WpChannel *channel, GBytes *front, GPtrArray *body, gsize written, int fd)
 {
@@ -378,11 +272,11 @@ queue_rest (WpChannel *channel, GBytes *front, GPtrArray *body, gsize written, i
 
 /* Fills the vectors with a frame; returns their number, or 0 when they are too few. */
 static guint
-gather_frame (GOutputVector vectors[MAX_VECTORS],
+gather_frame (GOutputVector vectors[WP_TRANSPORT_MAX_VECTORS],
               const guint8 *encoded,
               const guint8 *head,
-              gsize         head_length,
-              GPtrArray    *body)
+              gsize head_length,
+              GPtrArray *body)
 {
   guint n = 0;
 
@@ -401,7 +295,7 @@ gather_frame (GOutputVector vectors[MAX_VECTORS],
 
       if (size == 0)
         continue;
-      if (n == MAX_VECTORS)
+      if (n == WP_TRANSPORT_MAX_VECTORS)
         return 0;
       vectors[n].buffer = data;
       vectors[n++].size = size;
@@ -411,12 +305,12 @@ gather_frame (GOutputVector vectors[MAX_VECTORS],
 
 /* Sends a frame whose header is final. body: NULL or the segments that go inline. */
 static gboolean
-send_frame (WpChannel           *channel,
+send_frame (WpChannel *channel,
             const WpFrameHeader *header,
-            const guint8        *head,
-            GPtrArray           *body,
-            int                  fd,
-            GError             **error)
+            const guint8 *head,
+            GPtrArray *body,
+            int fd,
+            GError **error)
 {
   guint8 encoded[WP_FRAME_HEADER_SIZE];
   gsize front_size = WP_FRAME_HEADER_SIZE + header->head_length;
@@ -430,7 +324,7 @@ send_frame (WpChannel           *channel,
   wp_frame_header_encode (header, encoded);
   if (!wp_channel_has_output (channel))
     {
-      GOutputVector vectors[MAX_VECTORS];
+      GOutputVector vectors[WP_TRANSPORT_MAX_VECTORS];
       guint n_vectors = gather_frame (vectors, encoded, head, header->head_length, body);
 
       was_tried = n_vectors > 0;
@@ -447,9 +341,10 @@ send_frame (WpChannel           *channel,
         {
           int saved_errno = errno;
 
-          g_set_error (error, G_IO_ERROR, g_io_error_from_errno (saved_errno),
-                       "Could not keep a descriptor until the other end of the channel takes it: %s",
-                       g_strerror (saved_errno));
+          g_set_error (
+              error, G_IO_ERROR, g_io_error_from_errno (saved_errno),
+              "Could not keep a descriptor until the other end of the channel takes it: %s",
+              g_strerror (saved_errno));
           return FALSE;
         }
     }
@@ -470,19 +365,20 @@ check_head (const WpFrameHeader *header, GError **error)
   if (header->head_length <= WP_FRAME_MAX_HEAD)
     return TRUE;
 
-  g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
-               "A message of %u bytes before its values is too large for a channel (the most is %u)",
-               header->head_length, WP_FRAME_MAX_HEAD);
+  g_set_error (
+      error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
+      "A message of %u bytes before its values is too large for a channel (the most is %u)",
+      header->head_length, WP_FRAME_MAX_HEAD);
   return FALSE;
 }
 
 gboolean
-wp_channel_send (WpChannel           *channel,
+wp_channel_send (WpChannel *channel,
                  const WpFrameHeader *header,
-                 const guint8        *head,
-                 GPtrArray           *body,
-                 int                  attached,
-                 GError             **error)
+                 const guint8 *head,
+                 GPtrArray *body,
+                 int attached,
+                 GError **error)
 {
   WpFrameHeader final = *header;
   g_autoptr (GError) refusal = NULL;
@@ -512,7 +408,8 @@ wp_channel_send (WpChannel           *channel,
   if (final.body_length > WP_FRAME_MAX_INLINE)
     {
       g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
-                   "%" G_GUINT64_FORMAT " bytes are too many for one message: without shared memory the most is "
+                   "%" G_GUINT64_FORMAT
+                   " bytes are too many for one message: without shared memory the most is "
                    "%" G_GUINT64_FORMAT ", with it %" G_GUINT64_FORMAT "; %s",
                    final.body_length, WP_FRAME_MAX_INLINE, WP_FRAME_MAX_SHARED,
                    refusal != NULL ? refusal->message : "this connection cannot share memory");
@@ -528,12 +425,12 @@ wp_channel_send (WpChannel           *channel,
 }
 
 gboolean
-wp_channel_send_shared (WpChannel           *channel,
+wp_channel_send_shared (WpChannel *channel,
                         const WpFrameHeader *header,
-                        const guint8        *head,
-                        int                  fd,
-                        gsize                length,
-                        GError             **error)
+                        const guint8 *head,
+                        int fd,
+                        gsize length,
+                        GError **error)
 {
   WpFrameHeader final = *header;
 
@@ -551,124 +448,58 @@ wp_channel_send_shared (WpChannel           *channel,
 gboolean
 wp_channel_send_encoded (WpChannel *channel, const guint8 *bytes, gsize size, GError **error)
 {
+  gboolean is_first = !wp_channel_has_output (channel);
+  GOutputVector vector = { bytes, size };
   gsize written = 0;
 
   if (!check_output (channel, error))
     return FALSE;
+  if (size == 0)
+    return TRUE;
 
-  if (!wp_channel_has_output (channel))
-    {
-      GOutputVector vector = { bytes, size };
-
-      if (size > 0 && !write_now (channel, &vector, 1, -1, &written, error))
-        return FALSE;
-    }
-
+  if (is_first && !write_now (channel, &vector, 1, -1, &written, error))
+    return FALSE;
   if (written < size)
     queue_output (channel, g_bytes_new (bytes + written, size - written), 0, -1);
-  return TRUE;
+
+  return is_first || wp_channel_flush (channel, error);
 }
 
 /* Input */
 
-static void
-keep_fds (WpChannel *channel, GSocketControlMessage **messages, int n_messages)
-{
-  for (int i = 0; i < n_messages; i++)
-    {
-      if (G_IS_UNIX_FD_MESSAGE (messages[i]))
-        {
-          int n_fds;
-          g_autofree int *fds = g_unix_fd_message_steal_fds (G_UNIX_FD_MESSAGE (messages[i]), &n_fds);
-
-          g_array_append_vals (channel->fds, fds, n_fds);
-        }
-      g_object_unref (messages[i]);
-    }
-  g_free (messages);
-}
-
-static gssize
-read_from_stream (WpChannel *channel, guint8 *space, gsize size, GError **error)
-{
-  gssize n;
-
-  do
-    n = read (channel->input_fd, space, size);
-  while (n < 0 && errno == EINTR);
-
-  if (n < 0)
-    set_system_error (error, "read from");
-  channel->drained = n > 0 && (gsize) n < size;
-  return n;
-}
-
-static gssize
-read_from_socket (WpChannel *channel, guint8 *space, gsize size, GError **error)
-{
-  GInputVector vector = { space, size };
-  GSocketControlMessage **messages = NULL;
-  int n_messages = 0;
-  int flags = 0;
-  guint n_fds = channel->fds->len;
-  gssize n = g_socket_receive_message (channel->socket, NULL, &vector, 1, &messages, &n_messages, &flags, NULL, error);
-
-  if (n < 0)
-    return n;
-
-  keep_fds (channel, messages, n_messages);
-  if ((flags & MSG_CTRUNC) != 0)
-    {
-      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES,
-                           "A descriptor that came over the channel was lost: this process has too many open files; "
-                           "raise its limit (ulimit -n)");
-      return -1;
-    }
-  if (channel->fds->len > MAX_WAITING_FDS)
-    {
-      g_set_error (error, WP_ERROR, WP_ERROR_PROTOCOL,
-                   "The other end of the channel sent %u descriptors that no message asks for", channel->fds->len);
-      return -1;
-    }
-
-  /* The kernel ends a read where descriptors came, so then it says nothing about what follows. */
-  channel->drained = n > 0 && (gsize) n < size && channel->fds->len == n_fds;
-  return n;
-}
-
-/* Reads once. FALSE when nothing came: with an error when the stream is broken, without otherwise. */
+/* Reads once. FALSE when nothing came: with an error when there will be nothing more. */
 static gboolean
 read_now (WpChannel *channel, GError **error)
 {
   g_autoptr (GError) local_error = NULL;
+  guint n_fds = channel->fds->len;
   gsize size;
   guint8 *space = wp_frame_decoder_get_space (channel->decoder, &size);
-  gssize n;
+  gsize n;
 
-  if (channel->socket != NULL)
-    n = read_from_socket (channel, space, size, &local_error);
-  else
-    n = read_from_stream (channel, space, size, &local_error);
-
-  if (n < 0)
+  if (!wp_transport_read (channel->transport, space, size, channel->fds, &n, &local_error))
     {
-      if (!g_error_matches (local_error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
+      if (g_error_matches (local_error, G_IO_ERROR, G_IO_ERROR_CLOSED) &&
+          !wp_frame_decoder_is_empty (channel->decoder))
+        g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_PARTIAL_INPUT,
+                             "The other end of the channel closed it in the middle of a message");
+      else
         g_propagate_error (error, g_steal_pointer (&local_error));
       return FALSE;
     }
 
-  if (n == 0)
+  if (channel->fds->len > MAX_WAITING_FDS)
     {
-      if (wp_frame_decoder_is_empty (channel->decoder))
-        g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CLOSED, "The other end of the channel closed it");
-      else
-        g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_PARTIAL_INPUT,
-                             "The other end of the channel closed it in the middle of a message");
+      g_set_error (error, WP_ERROR, WP_ERROR_PROTOCOL,
+                   "The other end of the channel sent %u descriptors that no message asks for",
+                   channel->fds->len);
       return FALSE;
     }
 
   wp_frame_decoder_advance (channel->decoder, n);
-  return TRUE;
+  /* A read that descriptors ended says nothing about what follows. */
+  channel->drained = n > 0 && n < size && channel->fds->len == n_fds;
+  return n > 0;
 }
 
 /* Completes a frame by the descriptor that belongs to it. */
@@ -684,8 +515,9 @@ take_attachment (WpChannel *channel, WpFrame *frame, int *attached, GError **err
 
   if (channel->fds->len == 0)
     {
-      g_set_error_literal (error, WP_ERROR, WP_ERROR_PROTOCOL,
-                           "The other end of the channel sent a message without the descriptor that belongs to it");
+      g_set_error_literal (
+          error, WP_ERROR, WP_ERROR_PROTOCOL,
+          "The other end of the channel sent a message without the descriptor that belongs to it");
       return FALSE;
     }
 
@@ -717,8 +549,9 @@ receive (WpChannel *channel, WpFrame *frame, int *attached, GError **failure)
 
       if (channel->fds->len > 0 && wp_frame_decoder_is_empty (channel->decoder))
         {
-          g_set_error_literal (failure, WP_ERROR, WP_ERROR_PROTOCOL,
-                               "The other end of the channel sent a descriptor that no message asks for");
+          g_set_error_literal (
+              failure, WP_ERROR, WP_ERROR_PROTOCOL,
+              "The other end of the channel sent a descriptor that no message asks for");
           return FALSE;
         }
 
@@ -761,8 +594,8 @@ gboolean
 wp_channel_wait (WpChannel *channel, GIOCondition condition, int timeout_ms)
 {
   struct pollfd fds[2] = {
-    { .fd = channel->input_fd, .events = POLLIN },
-    { .fd = channel->output_fd, .events = POLLOUT },
+    { .fd = wp_channel_get_input_fd (channel), .events = POLLIN },
+    { .fd = wp_channel_get_output_fd (channel), .events = POLLOUT },
   };
   gint64 deadline = timeout_ms < 0 ? -1 : g_get_monotonic_time () + (gint64) timeout_ms * 1000;
   int n;

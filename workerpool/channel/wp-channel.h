@@ -16,8 +16,8 @@ typedef struct _WpChannel WpChannel;
 
 /* Takes over the socket's use, and makes it non-blocking; keeps a reference. */
 WpChannel *wp_channel_new_for_socket  (GSocket *socket);
-/* Both must be GFileDescriptorBased, on descriptors that can be polled; these become non-blocking, and are used
- * beside the streams, which only keep them open. */
+/* Both must be GFileDescriptorBased, on descriptors that can be polled; these become non-blocking,
+ * and are used beside the streams, which only keep them open. */
 WpChannel *wp_channel_new_for_streams (GInputStream *input, GOutputStream *output);
 void       wp_channel_free            (WpChannel *channel);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (WpChannel, wp_channel_free)
@@ -28,10 +28,11 @@ int        wp_channel_get_input_fd    (WpChannel *channel);
 int        wp_channel_get_output_fd   (WpChannel *channel);
 
 /* Queues a frame and writes what can be written now. head: head_length bytes. body: (element-type
- * GBytes) (nullable), sent inline, or as shared memory when it is WP_PAYLOAD_LARGE or more, the channel
- * can share and the system gives a memfd; the flags and body_length in the header are set accordingly.
- * attached: a descriptor to send along (only where the channel can share), -1 for none; it is duplicated when it
- * has to wait, and keeps the body inline.
+ * GBytes) (nullable), sent inline, or as shared memory when it is WP_PAYLOAD_LARGE or more, the
+ * channel can share and the system gives a memfd; the flags and body_length in the header are set
+ * accordingly.
+ * attached: a descriptor to send along (only where the channel can share), -1 for none; it is
+ * duplicated when it has to wait, and keeps the body inline.
  * FALSE when the connection is broken, or with G_IO_ERROR_MESSAGE_TOO_LARGE when the body can
  * neither be shared nor go inline (then nothing was sent and the channel lives on). */
 gboolean   wp_channel_send            (WpChannel           *channel,
@@ -42,7 +43,10 @@ gboolean   wp_channel_send            (WpChannel           *channel,
                                        GError             **error);
 /* The same for bytes that are whole encoded frames without descriptors (the board's results);
  * they are copied only when they have to wait. */
-gboolean   wp_channel_send_encoded    (WpChannel *channel, const guint8 *bytes, gsize size, GError **error);
+gboolean   wp_channel_send_encoded    (WpChannel    *channel,
+                                       const guint8 *bytes,
+                                       gsize         size,
+                                       GError      **error);
 /* A frame whose body is a shared buffer made before. fd stays the caller's. */
 gboolean   wp_channel_send_shared     (WpChannel           *channel,
                                        const WpFrameHeader *header,
@@ -61,7 +65,10 @@ gboolean   wp_channel_has_output      (WpChannel *channel);
  * FALSE without error: nothing to read now. FALSE with an error: G_IO_ERROR_CLOSED at a clean end of
  * the stream, G_IO_ERROR_PARTIAL_INPUT at an end within a frame, WP_ERROR_PROTOCOL when corrupt, other
  * G_IO_ERRORs of the system. */
-gboolean   wp_channel_receive         (WpChannel *channel, WpFrame *frame, int *attached, GError **error);
+gboolean   wp_channel_receive         (WpChannel *channel,
+                                       WpFrame   *frame,
+                                       int       *attached,
+                                       GError   **error);
 /* A frame may be had without waiting for the peer: bytes of it were read already. */
 gboolean   wp_channel_has_input       (WpChannel *channel);
 

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "channel/wp-transport.h"
+
+#include <errno.h>
+#include <gio/gfiledescriptorbased.h>
+#include <gio/gunixfdmessage.h>
+#include <glib-unix.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+struct _WpTransport
+{
+  GSocket *socket; /* or the streams */
+  GInputStream *input;
+  GOutputStream *output;
+  int input_fd;
+  int output_fd;
+};
+
+WpTransport *
+wp_transport_new_for_socket (GSocket *socket)
+{
+  WpTransport *transport = g_new0 (WpTransport, 1);
+
+  g_socket_set_blocking (socket, FALSE);
+  transport->socket = g_object_ref (socket);
+  transport->input_fd = transport->output_fd = g_socket_get_fd (socket);
+  return transport;
+}
+
+WpTransport *
+wp_transport_new_for_streams (GInputStream *input, GOutputStream *output)
+{
+  WpTransport *transport = g_new0 (WpTransport, 1);
+
+  transport->input = g_object_ref (input);
+  transport->output = g_object_ref (output);
+  transport->input_fd = g_file_descriptor_based_get_fd (G_FILE_DESCRIPTOR_BASED (input));
+  transport->output_fd = g_file_descriptor_based_get_fd (G_FILE_DESCRIPTOR_BASED (output));
+
+  /* A writable pipe takes a part of a write only when it is non-blocking; else it blocks for the
+   * rest. */
+  g_unix_set_fd_nonblocking (transport->input_fd, TRUE, NULL);
+  g_unix_set_fd_nonblocking (transport->output_fd, TRUE, NULL);
+  return transport;
+}
+
+void
+wp_transport_free (WpTransport *transport)
+{
+  g_clear_object (&transport->socket);
+  g_clear_object (&transport->input);
+  g_clear_object (&transport->output);
+  g_free (transport);
+}
+
+gboolean
+wp_transport_can_pass_fds (WpTransport *transport)
+{
+  return transport->socket != NULL;
+}
+
+int
+wp_transport_get_input_fd (WpTransport *transport)
+{
+  return transport->input_fd;
+}
+
+int
+wp_transport_get_output_fd (WpTransport *transport)
+{
+  return transport->output_fd;
+}
+
+static gssize
+write_to_socket (WpTransport *transport,
+                 GOutputVector *vectors,
+                 guint n_vectors,
+                 int fd,
+                 GError **error)
+{
+  g_autoptr (GUnixFDList) fds = NULL;
+  GSocketControlMessage *message = NULL;
+  gssize written;
+
+  if (fd >= 0)
+    {
+      /* The list would close the descriptor, and a list that is filled by append () would duplicate
+       * it. */
+      fds = g_unix_fd_list_new_from_array (&fd, 1);
+      message = g_unix_fd_message_new_with_fd_list (fds);
+    }
+
+  written = g_socket_send_message (transport->socket, NULL, vectors, n_vectors,
+                                   message != NULL ? &message : NULL, message != NULL ? 1 : 0,
+                                   G_SOCKET_MSG_NONE, NULL, error);
+
+  if (fd >= 0)
+    {
+      g_free (g_unix_fd_list_steal_fds (fds, NULL));
+      g_object_unref (message);
+    }
+  return written;
+}
+
+static void
+set_system_error (GError **error, const char *what)
+{
+  int saved_errno = errno;
+
+  g_set_error (error, G_IO_ERROR, g_io_error_from_errno (saved_errno),
+               "Could not %s the channel: %s", what, g_strerror (saved_errno));
+}
+
+/* Streams are written and read through their descriptors:
+ * g_pollable_output_stream_writev_nonblocking () of GLib 2.74 logs a warning when the pipe is
+ * broken, and both directions would cost two more system calls each.
+ *
+ * A write to a pipe that nobody reads raises SIGPIPE, which only sockets can be told not to do. The
+ * signal goes to the thread that writes, which takes it back: the process never sees it. */
+static gssize
+write_to_stream (WpTransport *transport, GOutputVector *vectors, guint n_vectors, GError **error)
+{
+  const struct timespec at_once = { 0, 0 };
+  struct iovec pieces[WP_TRANSPORT_MAX_VECTORS];
+  sigset_t pipe_signal;
+  sigset_t saved;
+  gssize written;
+  int saved_errno;
+
+  for (guint i = 0; i < n_vectors; i++)
+    pieces[i] = (struct iovec){ .iov_base = (void *) vectors[i].buffer,
+                                .iov_len = vectors[i].size };
+
+  sigemptyset (&pipe_signal);
+  sigaddset (&pipe_signal, SIGPIPE);
+  pthread_sigmask (SIG_BLOCK, &pipe_signal, &saved);
+
+  do
+    written = writev (transport->output_fd, pieces, n_vectors);
+  while (written < 0 && errno == EINTR);
+  saved_errno = errno;
+
+  if (written < 0 && saved_errno == EPIPE)
+    while (sigtimedwait (&pipe_signal, NULL, &at_once) < 0 && errno == EINTR)
+      ;
+  pthread_sigmask (SIG_SETMASK, &saved, NULL);
+
+  errno = saved_errno;
+  if (written < 0)
+    set_system_error (error, "write to");
+  return written;
+}
+
+gboolean
+wp_transport_write (WpTransport *transport,
+                    GOutputVector *vectors,
+                    guint n_vectors,
+                    int fd,
+                    gsize *written,
+                    GError **error)
+{
+  g_autoptr (GError) local_error = NULL;
+  gssize result;
+
+  g_return_val_if_fail (n_vectors <= WP_TRANSPORT_MAX_VECTORS, FALSE);
+
+  if (transport->socket != NULL)
+    result = write_to_socket (transport, vectors, n_vectors, fd, &local_error);
+  else
+    result = write_to_stream (transport, vectors, n_vectors, &local_error);
+
+  *written = MAX (result, 0);
+  if (result >= 0 || g_error_matches (local_error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
+    return TRUE;
+
+  g_propagate_error (error, g_steal_pointer (&local_error));
+  return FALSE;
+}
+
+static void
+take_fds (GArray *fds, GSocketControlMessage **messages, int n_messages)
+{
+  for (int i = 0; i < n_messages; i++)
+    {
+      if (G_IS_UNIX_FD_MESSAGE (messages[i]))
+        {
+          int n_taken;
+          g_autofree int *taken = NULL;
+
+          taken = g_unix_fd_message_steal_fds (G_UNIX_FD_MESSAGE (messages[i]), &n_taken);
+          g_array_append_vals (fds, taken, n_taken);
+        }
+      g_object_unref (messages[i]);
+    }
+  g_free (messages);
+}
+
+static gssize
+read_from_socket (WpTransport *transport, guint8 *space, gsize size, GArray *fds, GError **error)
+{
+  GInputVector vector = { space, size };
+  GSocketControlMessage **messages = NULL;
+  int n_messages = 0;
+  int flags = 0;
+  gssize n = g_socket_receive_message (transport->socket, NULL, &vector, 1, &messages, &n_messages,
+                                       &flags, NULL, error);
+
+  if (n < 0)
+    return n;
+
+  take_fds (fds, messages, n_messages);
+  if ((flags & MSG_CTRUNC) != 0)
+    {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES,
+                           "A descriptor that came over the channel was lost: this process has too "
+                           "many open files; raise its limit (ulimit -n)");
+      return -1;
+    }
+  return n;
+}
+
+static gssize
+read_from_stream (WpTransport *transport, guint8 *space, gsize size, GError **error)
+{
+  gssize n;
+
+  do
+    n = read (transport->input_fd, space, size);
+  while (n < 0 && errno == EINTR);
+
+  if (n < 0)
+    set_system_error (error, "read from");
+  return n;
+}
+
+gboolean
+wp_transport_read (WpTransport *transport,
+                   guint8 *space,
+                   gsize size,
+                   GArray *fds,
+                   gsize *n_read,
+                   GError **error)
+{
+  g_autoptr (GError) local_error = NULL;
+  gssize n;
+
+  if (transport->socket != NULL)
+    n = read_from_socket (transport, space, size, fds, &local_error);
+  else
+    n = read_from_stream (transport, space, size, &local_error);
+
+  *n_read = MAX (n, 0);
+  if (n > 0 || g_error_matches (local_error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
+    return TRUE;
+
+  /* A peer that goes without having read everything resets the connection: that is an end, too. */
+  if (n == 0 || g_error_matches (local_error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED))
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CLOSED,
+                         "The other end of the channel closed it");
+  else
+    g_propagate_error (error, g_steal_pointer (&local_error));
+  return FALSE;
+}
