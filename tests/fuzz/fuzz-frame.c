@@ -9,8 +9,8 @@
 
 /* What a peer may send, from the first byte of the stream to the values of the tasks.
  *
- * The input is a count (low four bits of the first byte), so many bytes that say in which pieces the stream
- * arrives, and the stream. */
+ * The input is a count (low four bits of the first byte), so many bytes that say in which pieces
+ * the stream arrives, and the stream. */
 
 int LLVMFuzzerTestOneInput (const guint8 *data, size_t size);
 int LLVMFuzzerInitialize (int *argc, char ***argv);
@@ -148,7 +148,8 @@ read_frames (WpFrameDecoder *decoder, Outcome *outcome)
     }
 }
 
-/* The stream in pieces of the sizes 2 ** pieces[i], over and over; in one piece when there are none. */
+/* The stream in pieces of the sizes 2 ** pieces[i], over and over; in one piece when there are
+ * none. */
 static Outcome
 read_stream (const guint8 *stream, gsize size, const guint8 *pieces, guint n_pieces)
 {

@@ -6,13 +6,38 @@
 
 #include <gio/gio.h>
 
-/* Writes the corpus of fuzz-frame: real encodings, one file each, into the directory that is the argument. */
+/* Writes the corpus of fuzz-frame: real encodings, one file each, into the directory that is the
+ * argument. */
 
 static const char *const texts[] = {
-  "true", "byte 7", "int16 -2", "uint16 3", "5", "uint32 6", "int64 -5", "uint64 7", "handle 0", "2.5", "'text'",
-  "objectpath '/a/b'", "signature 'a{sv}'", "<5>", "<<('x', [<1>])>>", "()", "(1, 2)", "(byte 1, int64 2)", "@ai []",
-  "[1, 2, 3]", "b'bytes'", "[true, false]", "['one', 'two']", "[<1>, <'two'>]", "{'key': <1>, 'other': <'v'>}",
-  "@mi nothing", "@ms 'just'", "(1, 'two', [3.0], {'four': <5>}, (byte 6,))",
+  "true",
+  "byte 7",
+  "int16 -2",
+  "uint16 3",
+  "5",
+  "uint32 6",
+  "int64 -5",
+  "uint64 7",
+  "handle 0",
+  "2.5",
+  "'text'",
+  "objectpath '/a/b'",
+  "signature 'a{sv}'",
+  "<5>",
+  "<<('x', [<1>])>>",
+  "()",
+  "(1, 2)",
+  "(byte 1, int64 2)",
+  "@ai []",
+  "[1, 2, 3]",
+  "b'bytes'",
+  "[true, false]",
+  "['one', 'two']",
+  "[<1>, <'two'>]",
+  "{'key': <1>, 'other': <'v'>}",
+  "@mi nothing",
+  "@ms 'just'",
+  "(1, 'two', [3.0], {'four': <5>}, (byte 6,))",
 };
 
 static const char *directory;
@@ -35,14 +60,16 @@ save (const char *name, const char *pieces, GByteArray *stream)
 
 /* Takes what the writer holds as the body; writer may be NULL. */
 static void
-add_frame (GByteArray      *stream,
-           WpFrameType      type,
-           WpFrameFlags     flags,
-           const guint8    *head,
-           gsize            head_length,
+add_frame (GByteArray *stream,
+           WpFrameType type,
+           WpFrameFlags flags,
+           const guint8 *head,
+           gsize head_length,
            WpPayloadWriter *writer)
 {
-  WpFrameHeader header = { .type = type, .flags = flags, .sequence = 1, .head_length = head_length };
+  WpFrameHeader header = {
+    .type = type, .flags = flags, .sequence = 1, .head_length = head_length
+  };
   guint8 encoded[WP_FRAME_HEADER_SIZE];
   g_autoptr (GPtrArray) segments = NULL;
 
@@ -74,7 +101,12 @@ add_text (WpPayloadWriter *writer, const char *text)
 }
 
 static void
-add_chunk (GByteArray *stream, WpFrameFlags flags, const char *function, const char *codec, guint n, WpPayloadWriter *writer)
+add_chunk (GByteArray *stream,
+           WpFrameFlags flags,
+           const char *function,
+           const char *codec,
+           guint n,
+           WpPayloadWriter *writer)
 {
   WpChunkHead chunk = { .first = 1000, .n_tasks = n, .function = function, .codec = codec };
   gsize size = wp_chunk_head_get_size (&chunk);
@@ -116,7 +148,8 @@ static void
 save_errors (GByteArray *stream, WpPayloadWriter *writer)
 {
   g_autoptr (GError) known = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_FAILED, "It failed");
-  g_autoptr (GError) odd = g_error_new_literal (g_quark_from_static_string ("odd domain"), -1, "It is öd");
+  g_autoptr (GError)
+      odd = g_error_new_literal (g_quark_from_static_string ("odd domain"), -1, "It is öd");
 
   wp_payload_writer_add_error (writer, known);
   wp_payload_writer_add_error (writer, odd);
@@ -130,7 +163,8 @@ save_numbers (GByteArray *stream, WpPayloadWriter *writer)
 {
   const gint64 numbers[] = { 1, -2, 3, G_MAXINT64, G_MININT64 };
 
-  wp_payload_writer_add_fixed (writer, G_VARIANT_TYPE_INT64, numbers, sizeof numbers[0], G_N_ELEMENTS (numbers));
+  wp_payload_writer_add_fixed (writer, G_VARIANT_TYPE_INT64, numbers, sizeof numbers[0],
+                               G_N_ELEMENTS (numbers));
   add_chunk (stream, 0, "package.module:function", "pickle", G_N_ELEMENTS (numbers), writer);
   save ("chunk-of-numbers", "\4", stream);
 }

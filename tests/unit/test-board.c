@@ -227,6 +227,8 @@ test_hostile_content (void)
     {
       memset (raw, fills[i], size);
       assert_clamped (ends.pool, 3, 10);
+      g_assert_cmpuint (
+          wp_board_get_claimed (ends.pool, 3, 10) + wp_board_recall (ends.pool, 3, 10, 10), ==, 10);
     }
 
   for (int round = 0; round < 1000; round++)
@@ -443,7 +445,8 @@ test_salvage (void)
       wp_board_commit (ends.worker, committed / 2, committed);
       bytes = wp_board_salvage (ends.pool, &open);
       g_assert_cmpuint (open, ==, committed / 2);
-      g_assert_cmpmem (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), results, committed);
+      g_assert_cmpmem (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), results,
+                       committed);
     }
 
   wp_board_commit (ends.worker, 0, 0);

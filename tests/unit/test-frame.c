@@ -92,8 +92,10 @@ static void
 test_header_layout (void)
 {
   const guint8 expected[WP_FRAME_HEADER_SIZE] = {
+    /* clang-format off */
     'W', 'P', 'F', 1,    4, 4, 0, 0,    0x10, 0, 0, 0,    0, 0, 0, 0,
     0x08, 0x07, 0, 0, 0, 0, 0, 0,    0x11, 0x22, 0, 0, 0, 0, 0, 0x80,
+    /* clang-format on */
   };
   WpFrameHeader header = {
     .type = WP_FRAME_RESULTS,
@@ -126,9 +128,9 @@ test_header_wrong_fields (void)
     gsize offset;
     guint8 value;
   } wrong[] = {
-    { 0, 'w' },  { 1, 0 },   { 2, 'G' },  { 3, 0 },  { 3, 2 },  { 4, 0 },  { 4, WP_FRAME_LAST + 1 },
-    { 4, 0xff }, { 5, 8 },   { 5, 0x80 }, { 6, 1 },  { 7, 1 },  { 12, 1 }, { 13, 1 },
-    { 14, 1 },   { 15, 1 },  { 10, 2 },   { 11, 1 }, { 20, 1 }, { 23, 1 }, { 5, WP_FRAME_DONE },
+    { 0, 'w' },  { 1, 0 },  { 2, 'G' },  { 3, 0 },  { 3, 2 },  { 4, 0 },  { 4, WP_FRAME_LAST + 1 },
+    { 4, 0xff }, { 5, 8 },  { 5, 0x80 }, { 6, 1 },  { 7, 1 },  { 12, 1 }, { 13, 1 },
+    { 14, 1 },   { 15, 1 }, { 10, 2 },   { 11, 1 }, { 20, 1 }, { 23, 1 }, { 5, WP_FRAME_DONE },
   };
   WpFrameHeader header = { .type = WP_FRAME_CHUNK, .head_length = 16, .body_length = 24 };
   WpFrameHeader decoded;
@@ -224,7 +226,8 @@ make_stream (GByteArray *stream, const gsize *body_sizes, gsize n_sizes)
 static void
 assert_frame (const WpFrame *frame, const ExpectedFrame *expected)
 {
-  g_autofree guint8 *content = g_malloc (MAX (expected->header.head_length, expected->header.body_length) + 1);
+  g_autofree guint8 *content = g_malloc (
+      MAX (expected->header.head_length, expected->header.body_length) + 1);
 
   g_assert_cmpuint (frame->header.sequence, ==, expected->header.sequence);
   g_assert_cmpuint (frame->header.head_length, ==, expected->header.head_length);
@@ -249,7 +252,8 @@ assert_frame (const WpFrame *frame, const ExpectedFrame *expected)
     }
 }
 
-/* Feeds the stream in pieces of at most 'most' bytes (0: of random sizes), and compares what comes out. */
+/* Feeds the stream in pieces of at most 'most' bytes (0: of random sizes), and compares what comes
+ * out. */
 static void
 decode_stream (GByteArray *stream, GArray *frames, gsize most)
 {
@@ -286,7 +290,9 @@ decode_stream (GByteArray *stream, GArray *frames, gsize most)
 static void
 test_any_split (void)
 {
-  static const gsize sizes[] = { 0, 8, 64, 3000, 65000, 65472, 65536, 65544, 131072, 131080, 262144, 1000000 };
+  static const gsize sizes[] = {
+    0, 8, 64, 3000, 65000, 65472, 65536, 65544, 131072, 131080, 262144, 1000000,
+  };
   g_autoptr (GByteArray) stream = g_byte_array_new ();
   g_autoptr (GArray) frames = make_stream (stream, sizes, G_N_ELEMENTS (sizes));
   static const gsize pieces[] = { 31, 4096, 65536, 65537, 10000000 };
@@ -349,11 +355,16 @@ test_stays_corrupt (void)
   for (int i = 0; i < 10000; i++)
     {
       g_autoptr (GError) error = NULL;
+      gsize size;
 
       g_assert_false (wp_frame_decoder_next (decoder, &frame, &error));
       g_assert_error (error, WP_ERROR, WP_ERROR_PROTOCOL);
       g_assert_false (wp_frame_decoder_has_bytes (decoder));
       feed (decoder, stream->data, stream->len);
+
+      /* What still comes is not kept. */
+      wp_frame_decoder_get_space (decoder, &size);
+      g_assert_cmpuint (size, <=, 64 * 1024);
     }
 }
 

@@ -23,7 +23,9 @@ assert_chunk_refused (const guint8 *buffer, gsize size)
 static void
 test_chunk_round_trip (void)
 {
-  static const char *const names[] = { "", "f", "greet", "/lib/module.so:symbol", "fünf", "package.module:function" };
+  static const char *const names[] = {
+    "", "f", "greet", "/lib/module.so:symbol", "fünf", "package.module:function",
+  };
 
   for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
     for (gsize j = 0; j < G_N_ELEMENTS (names); j++)
@@ -94,18 +96,18 @@ test_chunk_malformed (void)
     gsize offset;
     guint8 value;
   } wrong[] = {
-    { 8, 0 },                /* no tasks */
-    { 12, 9 },               /* the function's length goes past its NUL */
-    { 12, 7 },               /* ... or stops before it */
-    { 13, 0xff },            /* ... or goes past the end */
-    { 14, 4 },               /* the codec's */
-    { 15, 0xff },            /* */
-    { function + 2, 0 },     /* a NUL inside */
-    { function + 2, 0xff },  /* no UTF-8 */
-    { function + 8, 'x' },   /* no NUL */
-    { codec + 1, 0 },        /* */
-    { codec + 1, 0xc0 },     /* */
-    { codec + 5, 'x' },      /* */
+    { 8, 0 },               /* no tasks */
+    { 12, 9 },              /* the function's length goes past its NUL */
+    { 12, 7 },              /* ... or stops before it */
+    { 13, 0xff },           /* ... or goes past the end */
+    { 14, 4 },              /* the codec's */
+    { 15, 0xff },           /* */
+    { function + 2, 0 },    /* a NUL inside */
+    { function + 2, 0xff }, /* no UTF-8 */
+    { function + 8, 'x' },  /* no NUL */
+    { codec + 1, 0 },       /* */
+    { codec + 1, 0xc0 },    /* */
+    { codec + 5, 'x' },     /* */
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (wrong); i++)

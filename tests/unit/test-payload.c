@@ -189,7 +189,8 @@ test_store (void)
 
           g_assert_cmpuint (wp_payload_store (small, space, previous_type, value, FALSE), ==, 0);
         }
-      g_assert_cmpuint (wp_payload_store (buffer + size, stored, previous_type, value, FALSE), ==, stored);
+      g_assert_cmpuint (wp_payload_store (buffer + size, stored, previous_type, value, FALSE), ==,
+                        stored);
 
       size += stored;
       g_free (previous_type);
@@ -224,8 +225,14 @@ static void
 test_fixed (void)
 {
   static const char *const arrays[] = {
-    "[byte 1, 2, 3]",     "[int16 -1, 2]",   "[true, false, true]", "[1, 2, 3, 4, 5]",
-    "[int64 -1, 2]",      "[1.5, 2.5]",      "[(1, 2), (3, 4)]",    "[(int64 1, byte 2), (3, 4)]",
+    "[byte 1, 2, 3]",
+    "[int16 -1, 2]",
+    "[true, false, true]",
+    "[1, 2, 3, 4, 5]",
+    "[int64 -1, 2]",
+    "[1.5, 2.5]",
+    "[(1, 2), (3, 4)]",
+    "[(int64 1, byte 2), (3, 4)]",
     "[(byte 1, byte 2, byte 3), (4, 5, 6)]",
   };
 
@@ -241,7 +248,8 @@ test_fixed (void)
 
       wp_payload_writer_add_fixed (at_once, g_variant_type_element (g_variant_get_type (array)),
                                    g_variant_get_data (array), stride, n);
-      wp_payload_writer_add_fixed (at_once, g_variant_type_element (g_variant_get_type (array)), NULL, stride, 0);
+      wp_payload_writer_add_fixed (at_once, g_variant_type_element (g_variant_get_type (array)),
+                                   NULL, stride, 0);
       wp_payload_writer_add_fixed (at_once, g_variant_type_element (g_variant_get_type (array)),
                                    g_variant_get_data (array), stride, 1);
       for (gsize j = 0; j <= n; j++)
@@ -260,7 +268,8 @@ test_fixed (void)
 static void
 test_large_referenced (void)
 {
-  static const gsize sizes[] = { WP_PAYLOAD_LARGE - 1, WP_PAYLOAD_LARGE, WP_PAYLOAD_LARGE + 1, 3 * WP_PAYLOAD_LARGE + 5 };
+  static const gsize sizes[] = { WP_PAYLOAD_LARGE - 1, WP_PAYLOAD_LARGE, WP_PAYLOAD_LARGE + 1,
+                                 3 * WP_PAYLOAD_LARGE + 5 };
   g_autoptr (WpPayloadWriter) writer = wp_payload_writer_new ();
   g_autoptr (GPtrArray) values = g_ptr_array_new_with_free_func ((GDestroyNotify) g_variant_unref);
   g_autoptr (GPtrArray) segments = NULL;
@@ -272,7 +281,8 @@ test_large_referenced (void)
     {
       g_autofree char *content = g_strnfill (sizes[i], 'a' + i);
 
-      g_ptr_array_add (values, g_variant_ref_sink (g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, content, sizes[i], 1)));
+      g_ptr_array_add (values, g_variant_ref_sink (g_variant_new_fixed_array (
+                                   G_VARIANT_TYPE_BYTE, content, sizes[i], 1)));
       g_ptr_array_add (values, g_variant_ref_sink (g_variant_new_int32 (i)));
     }
 
@@ -281,7 +291,8 @@ test_large_referenced (void)
   segments = wp_payload_writer_finish (writer);
   for (guint i = 0; i < segments->len; i++)
     for (guint j = 0; j < values->len; j++)
-      n_referenced += g_bytes_get_data (segments->pdata[i], NULL) == g_variant_get_data (values->pdata[j]);
+      n_referenced += g_bytes_get_data (segments->pdata[i], NULL) ==
+                      g_variant_get_data (values->pdata[j]);
   g_assert_cmpuint (n_referenced, ==, 3);
 
   for (guint i = 0; i < values->len; i++)
@@ -326,7 +337,12 @@ test_writer_is_reused (void)
 
 /* A payload of one record, byte by byte. */
 static GBytes *
-craft (guint32 length, guint16 type_length, guint8 flags, guint8 type_char, const char *rest, gsize rest_size)
+craft (guint32 length,
+       guint16 type_length,
+       guint8 flags,
+       guint8 type_char,
+       const char *rest,
+       gsize rest_size)
 {
   GByteArray *bytes = g_byte_array_new ();
 
@@ -341,7 +357,11 @@ craft (guint32 length, guint16 type_length, guint8 flags, guint8 type_char, cons
 static void
 test_long_length (void)
 {
-  g_autoptr (GBytes) bytes = craft (G_MAXUINT32, 2, 0, 0, "ai\0\0\0\0\0\0" "\x08\0\0\0\0\0\0\0" "\1\0\0\0\2\0\0\0", 24);
+  g_autoptr (GBytes) bytes = craft (G_MAXUINT32, 2, 0, 0,
+                                    "ai\0\0\0\0\0\0"
+                                    "\x08\0\0\0\0\0\0\0"
+                                    "\1\0\0\0\2\0\0\0",
+                                    24);
   g_autoptr (GVariant) expected = parse ("[1, 2]");
   g_auto (WpPayloadReader) reader = { 0 };
 
@@ -361,7 +381,9 @@ test_malformed (void)
     guint8 type_char;
     const char *rest;
     gsize rest_size;
-  } wrong[] = {
+  }
+  /* clang-format off */
+  wrong[] = {
     { 8, 0, 0, 0, "12345678", 8 },             /* no type before */
     { 8, 1, 2, 'x', "12345678", 8 },           /* an unknown flag */
     { 8, 1, 0, 'm', "12345678", 8 },           /* no type */
@@ -401,11 +423,12 @@ test_malformed (void)
     { G_MAXUINT32, 1, 0, 's', "\xff\xff\xff\xff\xff\xff\xff\xff", 8 },
     { G_MAXUINT32, 1, 0, 's', "\xf9\xff\xff\xff\xff\xff\xff\xff", 8 },
   };
+  /* clang-format on */
 
   for (gsize i = 0; i < G_N_ELEMENTS (wrong); i++)
     {
-      g_autoptr (GBytes) bytes = craft (wrong[i].length, wrong[i].type_length, wrong[i].flags, wrong[i].type_char,
-                                        wrong[i].rest, wrong[i].rest_size);
+      g_autoptr (GBytes) bytes = craft (wrong[i].length, wrong[i].type_length, wrong[i].flags,
+                                        wrong[i].type_char, wrong[i].rest, wrong[i].rest_size);
 
       if (wp_payload_validate (bytes, NULL, NULL))
         g_test_message ("case %" G_GSIZE_FORMAT " passes", i);
@@ -481,7 +504,8 @@ test_mutated (void)
 {
   for (int round = 0; round < 20000; round++)
     {
-      g_autoptr (GBytes) original = write_value (texts[g_test_rand_int_range (0, G_N_ELEMENTS (texts))]);
+      g_autoptr (GBytes)
+          original = write_value (texts[g_test_rand_int_range (0, G_N_ELEMENTS (texts))]);
       gsize size;
       g_autofree guint8 *data = g_bytes_unref_to_data (g_steal_pointer (&original), &size);
       g_autoptr (GBytes) bytes = NULL;
@@ -523,7 +547,8 @@ read_and_let_go (const char *text, gboolean *gone)
   WpRecord record;
 
   *gone = FALSE;
-  bytes = g_bytes_new_with_free_func (g_bytes_get_data (original, NULL), g_bytes_get_size (original), mark, gone);
+  bytes = g_bytes_new_with_free_func (g_bytes_get_data (original, NULL),
+                                      g_bytes_get_size (original), mark, gone);
   wp_payload_reader_init (&reader, bytes, TRUE);
   g_assert_true (wp_payload_reader_next (&reader, &record, NULL));
   return wp_payload_reader_get_value (&reader, &record);
@@ -590,9 +615,11 @@ pass_error (const GError *error)
 static void
 test_errors_keep_identity (void)
 {
-  g_autoptr (GError) original = g_error_new (G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "No “%s” here", "file");
+  g_autoptr (GError)
+      original = g_error_new (G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "No “%s” here", "file");
   g_autoptr (GError) passed = pass_error (original);
-  g_autoptr (GError) own = g_error_new_literal (g_quark_from_string ("my-app-error-quark"), -17, "");
+  g_autoptr (GError)
+      own = g_error_new_literal (g_quark_from_string ("my-app-error-quark"), -17, "");
   g_autoptr (GError) own_passed = pass_error (own);
 
   g_assert_error (passed, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
@@ -664,7 +691,8 @@ static GError *
 read_error (const char *domain)
 {
   g_autoptr (WpPayloadWriter) writer = wp_payload_writer_new ();
-  g_autoptr (GVariant) value = g_variant_ref_sink (g_variant_new ("(sis)", domain, 3, "the message"));
+  g_autoptr (GVariant)
+      value = g_variant_ref_sink (g_variant_new ("(sis)", domain, 3, "the message"));
   g_autoptr (GBytes) bytes = NULL;
   g_auto (WpPayloadReader) reader = { 0 };
   WpRecord record;
@@ -683,7 +711,8 @@ test_odd_domains (void)
   g_autofree char *too_long = g_strnfill (129, 'e');
   const char *const odd[] = { "", "two words", "new\nline", "dömäne", too_long };
   g_autoptr (GError) kept = read_error (longest);
-  g_autoptr (GError) long_error = g_error_new_literal (g_quark_from_string (too_long), 3, "the message");
+  g_autoptr (GError)
+      long_error = g_error_new_literal (g_quark_from_string (too_long), 3, "the message");
   g_autoptr (GError) passed = NULL;
 
   g_assert_error (kept, g_quark_from_string (longest), 3);

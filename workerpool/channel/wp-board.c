@@ -11,10 +11,11 @@
 
 #include "channel/wp-error.h"
 
-#define CACHE_LINE 64
+#define ON_CACHE_LINE __attribute__ ((aligned (64)))
 
-/* How often the pool tries to get hold of something that the worker keeps changing. A worker that plays fair
- * changes a word once a task, so that the second or third try succeeds; another may not make the pool spin. */
+/* How often the pool tries to get hold of something that the worker keeps changing. A worker that
+ * plays fair changes a word once a task, so that the second or third try succeeds; another may not
+ * make the pool spin. */
 #define MAX_TRIES 64
 
 #define BOARD_SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
@@ -23,17 +24,17 @@
 typedef struct
 {
   /* The worker's. */
-  guint64 running;    /* low half of the sequence : offset */
-  gint64 started;     /* 0 while nothing runs, and while 'running' changes */
+  guint64 running; /* low half of the sequence : offset */
+  gint64 started;  /* 0 while nothing runs, and while 'running' changes */
   guint64 n_finished;
-  guint64 committed;  /* open : committed */
+  guint64 committed; /* open : committed */
 
   /* The pool's. */
-  guint64 cancelled __attribute__ ((aligned (CACHE_LINE))); /* low half of the sequence : offset + 1; 0: nothing */
+  guint64 cancelled ON_CACHE_LINE; /* low half of the sequence : offset + 1; 0: nothing */
 
-  guint64 claims[WP_BOARD_SLOTS] __attribute__ ((aligned (CACHE_LINE))); /* next : end */
+  guint64 claims[WP_BOARD_SLOTS] ON_CACHE_LINE; /* next : end */
 
-  guint8 results[WP_BOARD_RESULTS_SIZE] __attribute__ ((aligned (CACHE_LINE)));
+  guint8 results[WP_BOARD_RESULTS_SIZE] ON_CACHE_LINE;
 } BoardMemory;
 
 struct _WpBoard
@@ -75,7 +76,8 @@ store (guint64 *word, guint64 value)
 static gboolean
 compare_and_swap (guint64 *word, guint64 *expected, guint64 value)
 {
-  return __atomic_compare_exchange_n (word, expected, value, FALSE, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+  return __atomic_compare_exchange_n (word, expected, value, FALSE, __ATOMIC_ACQ_REL,
+                                      __ATOMIC_ACQUIRE);
 }
 
 static void
@@ -110,7 +112,8 @@ wp_board_new (GError **error)
       return NULL;
     }
 
-  if (ftruncate (fd, sizeof (BoardMemory)) < 0 || fcntl (fd, F_ADD_SEALS, BOARD_SEALS | F_SEAL_SEAL) < 0)
+  if (ftruncate (fd, sizeof (BoardMemory)) < 0 ||
+      fcntl (fd, F_ADD_SEALS, BOARD_SEALS | F_SEAL_SEAL) < 0)
     {
       set_system_error (error, "prepare");
       close (fd);
@@ -135,7 +138,8 @@ wp_board_new_from_fd (int fd, GError **error)
   void *memory;
   int seals = fcntl (fd, F_GET_SEALS);
 
-  /* Without the seals, whoever holds the file could shrink it, and a look at the board would kill. */
+  /* Without the seals, whoever holds the file could shrink it, and a look at the board would
+   * kill. */
   if (seals < 0 || (seals & BOARD_SEALS) != BOARD_SEALS || fstat (fd, &info) < 0 ||
       info.st_size != sizeof (BoardMemory))
     {
@@ -158,7 +162,8 @@ wp_board_new_from_fd (int fd, GError **error)
 WpBoard *
 wp_board_new_private (void)
 {
-  void *memory = mmap (NULL, sizeof (BoardMemory), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void *memory = mmap (NULL, sizeof (BoardMemory), PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
   if (memory == MAP_FAILED)
     g_error ("Could not allocate %" G_GSIZE_FORMAT " bytes", sizeof (BoardMemory));
@@ -250,7 +255,8 @@ wp_board_set_running (WpBoard *board, guint64 sequence, guint offset, gint64 sta
 {
   BoardMemory *memory = board->memory;
 
-  /* 'started' guards 'running': a reader that sees the same start before and after has seen its task. */
+  /* 'started' guards 'running': a reader that sees the same start before and after has seen its
+   * task. */
   __atomic_store_n (&memory->started, 0, __ATOMIC_RELAXED);
   __atomic_thread_fence (__ATOMIC_RELEASE);
   __atomic_store_n (&memory->running, join ((guint32) sequence, offset), __ATOMIC_RELAXED);

@@ -43,8 +43,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (WpBoard, wp_board_free)
 void     wp_board_open_chunk   (WpBoard *board, guint64 sequence, guint n_tasks);
 /* Worker: the next task of the chunk, as an offset; FALSE when none is left. */
 gboolean wp_board_claim        (WpBoard *board, guint64 sequence, guint *offset);
-/* Pool: takes back up to 'most' tasks from the chunk's end; returns how many it got. n_tasks is what
- * the pool gave and has not taken back. */
+/* Pool: takes back up to 'most' tasks from the chunk's end; returns how many it got. n_tasks is
+ * what the pool gave and has not taken back. */
 guint    wp_board_recall       (WpBoard *board, guint64 sequence, guint n_tasks, guint most);
 /* Pool: how many tasks of the chunk the worker has claimed, clamped to n_tasks. */
 guint    wp_board_get_claimed  (WpBoard *board, guint64 sequence, guint n_tasks);
@@ -53,7 +53,10 @@ guint    wp_board_get_claimed  (WpBoard *board, guint64 sequence, guint n_tasks)
 void     wp_board_set_running  (WpBoard *board, guint64 sequence, guint offset, gint64 started);
 void     wp_board_set_idle     (WpBoard *board, guint64 n_finished);
 /* Pool: TRUE and what runs; FALSE when idle. */
-gboolean wp_board_get_running  (WpBoard *board, guint64 *sequence_low32, guint *offset, gint64 *started);
+gboolean wp_board_get_running  (WpBoard *board,
+                                guint64 *sequence_low32,
+                                guint   *offset,
+                                gint64  *started);
 guint64  wp_board_get_n_finished (WpBoard *board);
 
 /* Pool: asks the task to stop. Worker: has this task been asked to stop? */

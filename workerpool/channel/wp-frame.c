@@ -8,7 +8,8 @@
 
 #define FRAME_MAGIC 0x01465057u /* "WPF" 0x01 */
 
-/* One read of a busy socket fills about this much, and a frame beyond it is worth its own memory. */
+/* One read of a busy socket fills about this much, and a frame beyond it is worth its own memory.
+ */
 #define READ_BUFFER_SIZE (64u * 1024)
 
 struct _WpFrameDecoder
@@ -90,12 +91,15 @@ static gboolean
 protocol_error (GError **error, const char *what, guint64 value)
 {
   g_set_error (error, WP_ERROR, WP_ERROR_PROTOCOL,
-               "The other end of the channel sent a frame with %s (%#" G_GINT64_MODIFIER "x)", what, value);
+               "The other end of the channel sent a frame with %s (%#" G_GINT64_MODIFIER "x)", what,
+               value);
   return FALSE;
 }
 
 gboolean
-wp_frame_header_decode (WpFrameHeader *header, const guint8 buffer[WP_FRAME_HEADER_SIZE], GError **error)
+wp_frame_header_decode (WpFrameHeader *header,
+                        const guint8 buffer[WP_FRAME_HEADER_SIZE],
+                        GError **error)
 {
   guint32 magic = get_u32 (buffer);
   guint8 type = buffer[4];
@@ -105,10 +109,11 @@ wp_frame_header_decode (WpFrameHeader *header, const guint8 buffer[WP_FRAME_HEAD
   if (magic != FRAME_MAGIC)
     {
       if ((magic & 0xffffff) == (FRAME_MAGIC & 0xffffff))
-        g_set_error (error, WP_ERROR, WP_ERROR_PROTOCOL,
-                     "The other end of the channel speaks version %u of the protocol, and this program "
-                     "version %u; use the same version of the library on both sides",
-                     magic >> 24, FRAME_MAGIC >> 24);
+        g_set_error (
+            error, WP_ERROR, WP_ERROR_PROTOCOL,
+            "The other end of the channel speaks version %u of the protocol, and this program "
+            "version %u; use the same version of the library on both sides",
+            magic >> 24, FRAME_MAGIC >> 24);
       else
         g_set_error (error, WP_ERROR, WP_ERROR_PROTOCOL,
                      "The other end of the channel sent something else than a frame (%#010x); "
@@ -119,7 +124,8 @@ wp_frame_header_decode (WpFrameHeader *header, const guint8 buffer[WP_FRAME_HEAD
 
   if (type < WP_FRAME_CONFIGURE || type > WP_FRAME_LAST)
     return protocol_error (error, "an unknown type", type);
-  if ((flags & ~WP_FRAME_ALL_FLAGS) != 0 || ((flags & WP_FRAME_DONE) != 0 && type != WP_FRAME_RESULTS))
+  if ((flags & ~WP_FRAME_ALL_FLAGS) != 0 ||
+      ((flags & WP_FRAME_DONE) != 0 && type != WP_FRAME_RESULTS))
     return protocol_error (error, "flags that its type does not have", flags);
   if (buffer[6] != 0 || buffer[7] != 0 || get_u32 (buffer + 12) != 0)
     return protocol_error (error, "a reserved field in use", get_u32 (buffer + 12));
@@ -166,7 +172,8 @@ get_body_space (WpFrameDecoder *decoder, gsize *size)
 {
   if (decoder->body_filled == decoder->body_capacity)
     {
-      decoder->body_capacity = MIN (decoder->header.body_length, 2 * (guint64) decoder->body_capacity);
+      decoder->body_capacity = MIN (decoder->header.body_length,
+                                    2 * (guint64) decoder->body_capacity);
       decoder->large_body = g_realloc (decoder->large_body, decoder->body_capacity);
     }
 
@@ -300,8 +307,8 @@ wp_frame_decoder_next (WpFrameDecoder *decoder, WpFrame *frame, GError **error)
       if (available < WP_FRAME_HEADER_SIZE)
         return starve (decoder);
 
-      decoder->has_header = wp_frame_header_decode (&decoder->header, decoder->buffer + decoder->start,
-                                                    &decoder->corruption);
+      decoder->has_header = wp_frame_header_decode (
+          &decoder->header, decoder->buffer + decoder->start, &decoder->corruption);
     }
 
   if (decoder->corruption != NULL)

@@ -92,7 +92,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (WpFrameDecoder, wp_frame_decoder_free)
 guint8  *wp_frame_decoder_get_space (WpFrameDecoder *decoder, gsize *size);
 /* n bytes have been put there. */
 void     wp_frame_decoder_advance   (WpFrameDecoder *decoder, gsize n);
-/* TRUE: *frame is the next one (what it held before is overwritten). FALSE without error: more bytes are needed.
+/* TRUE: *frame is the next one (what it held before is overwritten). FALSE without error: more bytes
+ * are needed.
  * FALSE with WP_ERROR_PROTOCOL: the stream is corrupt, and stays so. */
 gboolean wp_frame_decoder_next      (WpFrameDecoder *decoder, WpFrame *frame, GError **error);
 /* TRUE when a call of next() may find a frame in bytes that were read already. */

@@ -41,12 +41,21 @@ typedef struct
 gsize    wp_chunk_head_get_size (const WpChunkHead *head);
 void     wp_chunk_head_encode   (const WpChunkHead *head, guint8 *buffer);
 /* The strings point into buffer. */
-gboolean wp_chunk_head_decode   (WpChunkHead *head, const guint8 *buffer, gsize size, GError **error);
+gboolean wp_chunk_head_decode   (WpChunkHead  *head,
+                                 const guint8 *buffer,
+                                 gsize         size,
+                                 GError      **error);
 
 void     wp_results_head_encode (const WpResultsHead *head, guint8 buffer[WP_RESULTS_HEAD_SIZE]);
-gboolean wp_results_head_decode (WpResultsHead *head, const guint8 *buffer, gsize size, GError **error);
+gboolean wp_results_head_decode (WpResultsHead *head,
+                                 const guint8  *buffer,
+                                 gsize          size,
+                                 GError       **error);
 
 void     wp_task_head_encode    (const WpTaskHead *head, guint8 buffer[WP_TASK_HEAD_SIZE]);
-gboolean wp_task_head_decode    (WpTaskHead *head, const guint8 *buffer, gsize size, GError **error);
+gboolean wp_task_head_decode    (WpTaskHead   *head,
+                                 const guint8 *buffer,
+                                 gsize         size,
+                                 GError      **error);
 
 G_END_DECLS

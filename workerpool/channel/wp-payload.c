@@ -12,13 +12,13 @@ a big-endian machine would have to swap each value (g_variant_byteswap)."
 #endif
 
 #define RECORD_HEADER_SIZE 8
-#define LONG_LENGTH G_MAXUINT32
+#define LONG_LENGTH        G_MAXUINT32
 
 #define ALIGN_8(size) (((size) + 7) & ~(gsize) 7)
 
 /* A failed task's message is cut here, so that its record always fits the board. */
 #define MAX_ERROR_MESSAGE (64u * 1024)
-#define MAX_ERROR_DOMAIN 128
+#define MAX_ERROR_DOMAIN  128
 /* Quarks are never freed: a worker may not fill the process with them. */
 #define MAX_FOREIGN_DOMAINS 1024
 
@@ -111,7 +111,8 @@ same_type (const char *previous_type, const char *type)
   return previous_type != NULL && strcmp (previous_type, type) == 0;
 }
 
-/* Everything of a record before its value. type_length: 0 when the type is that of the record before. */
+/* Everything of a record before its value. type_length: 0 when the type is that of the record
+ * before. */
 static gsize
 get_prefix_size (gsize type_length, gsize length)
 {
@@ -218,8 +219,8 @@ note_type (WpPayloadWriter *writer, const char *type)
   return strlen (type);
 }
 
-/* A large value becomes a segment of its own; the padding after it, too, so that every value that is
- * copied stays aligned in memory. */
+/* A large value becomes a segment of its own; the padding after it, too, so that every value that
+ * is copied stays aligned in memory. */
 static void
 add_large (WpPayloadWriter *writer, GVariant *value, gsize size)
 {
@@ -264,13 +265,14 @@ wp_payload_writer_add (WpPayloadWriter *writer, GVariant *value)
   add_record (writer, value, FALSE);
 }
 
-/* The string's beginning as valid UTF-8 of at most 'most' bytes. Language bindings can make errors without a domain
- * or a message, which are NULL here. */
+/* The string's beginning as valid UTF-8 of at most 'most' bytes. Language bindings can make errors
+ * without a domain or a message, which are NULL here. */
 static char *
 cut_string (const char *string, gsize most)
 {
-  /* Four bytes more, so that what is cut through here is cut away below instead of being replaced. */
-  char *valid = string != NULL ? g_utf8_make_valid (string, strnlen (string, most + 4)) : g_strdup ("");
+  /* Four bytes more: what is cut through here is cut away below, and not replaced. */
+  char *valid = string != NULL ? g_utf8_make_valid (string, strnlen (string, most + 4))
+                               : g_strdup ("");
 
   if (strlen (valid) > most)
     {
@@ -284,7 +286,8 @@ cut_string (const char *string, gsize most)
 GVariant *
 wp_payload_new_error (const GError *error)
 {
-  /* Too long a name must not arrive as another, shorter one: the reader has to see that it is too long. */
+  /* Too long a name must not arrive as another, shorter one: the reader has to see that it is too
+   * long. */
   g_autofree char *domain = cut_string (g_quark_to_string (error->domain), 2 * MAX_ERROR_DOMAIN);
   g_autofree char *message = cut_string (error->message, MAX_ERROR_MESSAGE);
 
@@ -300,11 +303,11 @@ wp_payload_writer_add_error (WpPayloadWriter *writer, const GError *error)
 }
 
 void
-wp_payload_writer_add_fixed (WpPayloadWriter    *writer,
+wp_payload_writer_add_fixed (WpPayloadWriter *writer,
                              const GVariantType *type,
-                             gconstpointer       values,
-                             gsize               stride,
-                             guint               n)
+                             gconstpointer values,
+                             gsize stride,
+                             guint n)
 {
   const guint8 *value = values;
   gsize padded = ALIGN_8 (stride);
@@ -318,7 +321,7 @@ wp_payload_writer_add_fixed (WpPayloadWriter    *writer,
   type_string = g_variant_type_dup_string (type);
   type_length = note_type (writer, type_string);
   space = reserve (writer, get_prefix_size (type_length, stride) + padded +
-                             (n - 1) * (RECORD_HEADER_SIZE + padded));
+                               (n - 1) * (RECORD_HEADER_SIZE + padded));
 
   for (guint i = 0; i < n; i++)
     {
@@ -361,11 +364,11 @@ wp_payload_writer_finish (WpPayloadWriter *writer)
 }
 
 gsize
-wp_payload_store (guint8     *buffer,
-                  gsize       space,
+wp_payload_store (guint8 *buffer,
+                  gsize space,
                   const char *previous_type,
-                  GVariant   *value,
-                  gboolean    is_error)
+                  GVariant *value,
+                  gboolean is_error)
 {
   const char *type = g_variant_get_type_string (value);
   gsize size = g_variant_get_size (value);
@@ -408,8 +411,8 @@ static gboolean G_GNUC_NO_INLINE
 malformed (WpPayloadReader *reader, GError **error, const char *what)
 {
   g_set_error (error, WP_ERROR, WP_ERROR_PROTOCOL,
-               "The other end of the channel sent a malformed record (at %" G_GSIZE_FORMAT " of %" G_GSIZE_FORMAT
-               " bytes): %s",
+               "The other end of the channel sent a malformed record (at %" G_GSIZE_FORMAT
+               " of %" G_GSIZE_FORMAT " bytes): %s",
                reader->position, reader->size, what);
   return FALSE;
 }
@@ -423,9 +426,11 @@ new_value (WpPayloadReader *reader, const WpRecord *record, gboolean trusted)
   if (record->length < SMALL_VALUE)
     bytes = g_bytes_new (record->value, record->length);
   else
-    bytes = g_bytes_new_from_bytes (reader->bytes, (const guint8 *) record->value - reader->data, record->length);
+    bytes = g_bytes_new_from_bytes (reader->bytes, (const guint8 *) record->value - reader->data,
+                                    record->length);
 
-  return g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE (record->type), bytes, trusted));
+  return g_variant_ref_sink (
+      g_variant_new_from_bytes (G_VARIANT_TYPE (record->type), bytes, trusted));
 }
 
 static gboolean
@@ -447,8 +452,7 @@ is_normal_value (WpPayloadReader *reader, const WpRecord *record)
     return record->length % element_size == 0;
 
   value = new_value (reader, record, FALSE);
-  /* A fixed-size type of another size gets the type's default value, which is normal. */
-  return g_variant_get_size (value) == record->length && g_variant_is_normal_form (value);
+  return g_variant_is_normal_form (value);
 }
 
 static gboolean
@@ -485,7 +489,8 @@ wp_payload_reader_next (WpPayloadReader *reader, WpRecord *record, GError **erro
 
   memcpy (&header, reader->data + position, RECORD_HEADER_SIZE);
   position += RECORD_HEADER_SIZE;
-  if ((header.flags & ~WP_RECORD_ALL_FLAGS) != 0 || (header.type_length != 1 && header.type_char != 0))
+  if ((header.flags & ~WP_RECORD_ALL_FLAGS) != 0 ||
+      (header.type_length != 1 && header.type_char != 0))
     return malformed (reader, error, "it uses reserved bits");
 
   if (header.type_length == 1)
@@ -640,5 +645,6 @@ wp_payload_reader_get_error (WpPayloadReader *reader, const WpRecord *record)
 
   shortened = g_strndup (domain_name, MAX_ERROR_DOMAIN);
   printable = g_strescape (shortened, NULL);
-  return g_error_new (WP_ERROR, WP_ERROR_FAILED, "%s (error %d of domain “%s”)", message, code, printable);
+  return g_error_new (WP_ERROR, WP_ERROR_FAILED, "%s (error %d of domain “%s”)", message, code,
+                      printable);
 }

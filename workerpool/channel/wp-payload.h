@@ -36,11 +36,13 @@ WpPayloadWriter *wp_payload_writer_new       (void);
 void             wp_payload_writer_free      (WpPayloadWriter *writer);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (WpPayloadWriter, wp_payload_writer_free)
 
-/* What an error record holds: the message is made valid UTF-8 and cut, so that the record fits the board.
+/* What an error record holds: the message is made valid UTF-8 and cut, so that the record fits the
+ * board.
  * Returns: (transfer full): never floating */
 GVariant        *wp_payload_new_error        (const GError *error);
 
-/* value: not floating, without a flaw (the caller's duty; wp-value.h). Large values are referenced. */
+/* value: not floating, without a flaw (the caller's duty; wp-value.h). Large values are
+ * referenced. */
 void             wp_payload_writer_add       (WpPayloadWriter *writer, GVariant *value);
 void             wp_payload_writer_add_error (WpPayloadWriter *writer, const GError *error);
 /* n consecutive values of one fixed-size type, 'stride' bytes each, as in a GVariant array. */
@@ -55,8 +57,8 @@ gsize            wp_payload_writer_get_size  (WpPayloadWriter *writer);
  * Returns: (transfer full) (element-type GBytes) */
 GPtrArray       *wp_payload_writer_finish    (WpPayloadWriter *writer);
 
-/* Appends one record at buffer (8-aligned), for a caller that owns the memory (the board). previous_type: the
- * type of the record before in the same payload, or NULL. Returns the bytes written, or 0 when the
+/* Appends one record at buffer (8-aligned), for a caller that owns the memory (the board).
+ * previous_type: the type of the record before in the same payload, or NULL. Returns the bytes written, or 0 when the
  * record would not fit in 'space' (nothing useful has been written then). */
 gsize            wp_payload_store            (guint8     *buffer,
                                               gsize       space,
@@ -84,7 +86,8 @@ typedef struct
   gboolean trusted;
 } WpPayloadReader;
 
-/* trusted: the records were written by our own side, values need no check; bounds are checked in any case. Keeps a reference. */
+/* trusted: the records were written by our own side, values need no check; bounds are checked in any
+ * case. Keeps a reference. */
 void      wp_payload_reader_init      (WpPayloadReader *reader, GBytes *bytes, gboolean trusted);
 void      wp_payload_reader_clear     (WpPayloadReader *reader);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (WpPayloadReader, wp_payload_reader_clear)

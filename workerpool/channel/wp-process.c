@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-/* Where the kernel says which program this process runs, even after the program's file was replaced. */
+/* Where the kernel says which program this process runs, even after the program's file was
+ * replaced. */
 #define SELF "/proc/self/exe"
 
 static GMutex process_lock;
@@ -108,14 +109,15 @@ wp_process_is_host (void)
   return g_atomic_int_get (&is_host);
 }
 
-/* The path where this program can still be started: the link itself when the file is gone, which works
- * as long as this process lives. */
+/* The path where this program can still be started: the link itself when the file is gone, which
+ * works as long as this process lives. */
 static char *
 find_program (GError **error)
 {
   char *path = g_file_read_link (SELF, error);
 
-  if (path != NULL && g_str_has_suffix (path, " (deleted)") && !g_file_test (path, G_FILE_TEST_EXISTS))
+  if (path != NULL && g_str_has_suffix (path, " (deleted)") &&
+      !g_file_test (path, G_FILE_TEST_EXISTS))
     {
       g_free (path);
       path = g_strdup (SELF);
@@ -146,7 +148,8 @@ wp_process_get_argv (GError **error)
     }
 
   /* NUL-terminated strings; the first is the name the program was started by. */
-  for (const char *argument = arguments; argument < arguments + length; argument += strlen (argument) + 1)
+  for (const char *argument = arguments; argument < arguments + length;
+       argument += strlen (argument) + 1)
     if (argument != arguments)
       g_ptr_array_add (argv, g_strdup (argument));
 

@@ -40,14 +40,15 @@ gather (GPtrArray *segments, guint first, gsize skip, struct iovec vectors[MAX_V
       const guint8 *data = g_bytes_get_data (segments->pdata[i], &size);
 
       if (size > skip)
-        vectors[n++] = (struct iovec) { .iov_base = (void *) (data + skip), .iov_len = size - skip };
+        vectors[n++] = (struct iovec){ .iov_base = (void *) (data + skip), .iov_len = size - skip };
       skip = 0;
     }
   return n;
 }
 
-/* By writing, not through a mapping: 100 MB take 61 ms and 128 KiB 65 µs, where ftruncate, mmap and memcpy take
- * 133 ms and 170 µs for the page faults (Linux 6.18, two cores). A write may stop short, at 2 GiB at the latest. */
+/* By writing, not through a mapping: 100 MB take 61 ms and 128 KiB 65 µs, where ftruncate, mmap and
+ * memcpy take 133 ms and 170 µs for the page faults (Linux 6.18, two cores). A write may stop
+ * short, at 2 GiB at the latest. */
 static gboolean
 write_segments (int fd, GPtrArray *segments)
 {
@@ -129,8 +130,8 @@ unmap (gpointer data)
   g_free (mapping);
 }
 
-/* Of a file that passes, the content never changes, and reading it never faults: a mapping of huge pages, which can
- * be sealed too, would raise SIGBUS when the system has none left. */
+/* Of a file that passes, the content never changes, and reading it never faults: a mapping of huge
+ * pages, which can be sealed too, would raise SIGBUS when the system has none left. */
 static gboolean
 is_immutable (int fd)
 {
@@ -150,17 +151,20 @@ wp_shared_buffer_map (int fd, gsize length, GError **error)
 
   if (!is_immutable (fd))
     {
-      g_set_error_literal (error, WP_ERROR, WP_ERROR_PROTOCOL,
-                           "The other end of the channel sent a descriptor that is no sealed shared memory");
+      g_set_error_literal (
+          error, WP_ERROR, WP_ERROR_PROTOCOL,
+          "The other end of the channel sent a descriptor that is no sealed shared memory");
       return NULL;
     }
 
   if (fstat (fd, &info) < 0 || info.st_size < 0 || (guint64) info.st_size < length)
     {
-      g_set_error (error, WP_ERROR, WP_ERROR_PROTOCOL,
-                   "The other end of the channel sent shared memory shorter than the %" G_GSIZE_FORMAT " bytes it "
-                   "announced",
-                   length);
+      g_set_error (
+          error, WP_ERROR, WP_ERROR_PROTOCOL,
+          "The other end of the channel sent shared memory shorter than the %" G_GSIZE_FORMAT
+          " bytes it "
+          "announced",
+          length);
       return NULL;
     }
 
