@@ -106,11 +106,13 @@ show_progress (WpBatch *batch)
     return;
 
   last_time = g_get_monotonic_time ();
-  fprintf (stderr, "\r[%-*.*s] %3.0f %%  %.0f files/s\033[K", BAR_WIDTH, (int) (fraction * BAR_WIDTH),
-           "########################################", fraction * 100, wp_batch_get_rate (batch));
+  fprintf (stderr, "\r[%-*.*s] %3.0f %%  %.0f files/s\033[K", BAR_WIDTH,
+           (int) (fraction * BAR_WIDTH), "########################################", fraction * 100,
+           wp_batch_get_rate (batch));
 }
 
-/* Pushes what the batch has room for: the workers stay busy, and memory holds no more than they need. */
+/* Pushes what the batch has room for: the workers stay busy, and memory holds no more than they
+ * need. */
 static gboolean
 push_files (Job *job, WpBatch *batch, GError **error)
 {
@@ -118,7 +120,8 @@ push_files (Job *job, WpBatch *batch, GError **error)
 
   for (; next < job->paths->len && wp_batch_get_room (batch) > 0; next++)
     {
-      if (!wp_batch_push (batch, g_variant_new_bytestring (g_ptr_array_index (job->paths, next)), error))
+      if (!wp_batch_push (batch, g_variant_new_bytestring (g_ptr_array_index (job->paths, next)),
+                          error))
         return FALSE;
     }
 
@@ -165,7 +168,8 @@ hash_files (Job *job, WpWorkerPool *pool, GError **error)
     return FALSE;
 
   wp_batch_set_n_total (batch, job->paths->len);
-  while (push_files (job, batch, &failure) && (result = wp_batch_next (batch, NULL, &failure)) != NULL)
+  while (push_files (job, batch, &failure) &&
+         (result = wp_batch_next (batch, NULL, &failure)) != NULL)
     {
       take_result (job, result);
       show_progress (batch);
@@ -223,7 +227,8 @@ main (int argc, char *argv[])
       return 1;
     }
 
-  g_print ("%u files, %" G_GUINT64_FORMAT " bytes, %.3f s, %.0f files/s, workers: %u, unreadable: %u\n",
+  g_print ("%u files, %" G_GUINT64_FORMAT
+           " bytes, %.3f s, %.0f files/s, workers: %u, unreadable: %u\n",
            paths->len, job.n_bytes, seconds, paths->len / seconds, wp_worker_pool_get_n_jobs (pool),
            job.n_failed);
 

@@ -34,8 +34,8 @@ wp_cli_format_text (GString *text, GVariant *value)
     }
 }
 
-/* json-glib is not used for this: as of 1.6 it writes an unsigned 64-bit number past 2^63 as a negative
- * one, and infinities as “inf.0”, which no parser takes. The mapping of types is the same. */
+/* json-glib is not used for this: as of 1.6 it writes an unsigned 64-bit number past 2^63 as a
+ * negative one, and infinities as “inf.0”, which no parser takes. The mapping of types is the same. */
 static void
 append_string (GString *text, const char *string)
 {

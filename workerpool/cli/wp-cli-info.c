@@ -59,8 +59,9 @@ wp_cli_info (int argc, char *argv[])
 
   g_option_context_add_main_entries (context, entries, NULL);
   g_option_context_set_summary (
-      context, "Prints the names of the functions that a module (a file that ends in .so) or a host\n"
-               "(a command line in one argument) offers, one a line.");
+      context,
+      "Prints the names of the functions that a module (a file that ends in .so) or a host\n"
+      "(a command line in one argument) offers, one a line.");
   if (!g_option_context_parse_strv (context, &copy, &error))
     {
       wp_cli_complain ("%s; “workerpool help info” shows the usage", error->message);

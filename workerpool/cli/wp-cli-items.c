@@ -10,7 +10,8 @@
 /* What a pipe holds by default. */
 #define READ_SIZE (64 * 1024)
 
-/* Counting the items of a file ahead reads it once more: a tenth of a second for a file of this size. */
+/* Counting the items of a file ahead reads it once more: a tenth of a second for a file of this
+ * size. */
 #define COUNT_MAX (256 * 1024 * 1024)
 
 struct _WpCliItems
@@ -109,8 +110,8 @@ make_item (const char *bytes, gsize length)
   if (g_utf8_validate (copy, length, NULL))
     return g_variant_ref_sink (g_variant_new_take_string (copy));
 
-  return g_variant_ref_sink (g_variant_new_from_data (G_VARIANT_TYPE_BYTESTRING, copy, length + 1, TRUE,
-                                                      g_free, copy));
+  return g_variant_ref_sink (
+      g_variant_new_from_data (G_VARIANT_TYPE_BYTESTRING, copy, length + 1, TRUE, g_free, copy));
 }
 
 WpCliItemsState
@@ -190,8 +191,8 @@ wp_cli_items_read (WpCliItems *self, GError **error)
     {
       const int saved_errno = errno;
 
-      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (saved_errno), "The input could not be read: %s",
-                   g_strerror (saved_errno));
+      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (saved_errno),
+                   "The input could not be read: %s", g_strerror (saved_errno));
       return FALSE;
     }
 

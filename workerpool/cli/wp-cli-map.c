@@ -18,16 +18,16 @@
 #include "wp-cli-writer.h"
 #include "wp-cli.h"
 
-/* With more than this waiting for the reader of the results, nothing more is pushed, which in turn holds
- * back the input. */
+/* With more than this waiting for the reader of the results, nothing more is pushed, which in turn
+ * holds back the input. */
 #define MAX_PENDING_OUTPUT (1024 * 1024)
 
 /* One run of the command, in one thread and one main loop:
  *
  *   descriptor → items → batch → … workers … → batch → writer → descriptor
  *
- * Each arrow holds a bounded amount: the batch has room for so many tasks, and the writer for so much
- * text. */
+ * Each arrow holds a bounded amount: the batch has room for so many tasks, and the writer for so
+ * much text. */
 typedef struct
 {
   WpCliOptions options;
@@ -171,14 +171,15 @@ feed (Run *run)
       wp_cli_writer_get_pending (run->writer) > MAX_PENDING_OUTPUT)
     return;
 
-  /* An item for each result would go to a worker alone, with a system call for each; many at once go
-   * in chunks. Half of the window is left meanwhile, so that no worker runs dry. */
+  /* An item for each result would go to a worker alone, with a system call for each; many at once
+   * go in chunks. Half of the window is left meanwhile, so that no worker runs dry. */
   room = wp_batch_get_room (run->batch);
   run->window = MAX (run->window, room);
   if (room < run->window / 2)
     return;
 
-  for (; room > 0 && !run->stopped && wp_batch_get_state (run->batch) == WP_BATCH_STATE_OPEN; room--)
+  for (; room > 0 && !run->stopped && wp_batch_get_state (run->batch) == WP_BATCH_STATE_OPEN;
+       room--)
     {
       g_autoptr (GVariant) item = NULL;
 
@@ -189,8 +190,8 @@ feed (Run *run)
           break;
 
         case WP_CLI_ITEMS_LATER:
-          run->input_id = g_unix_fd_add (wp_cli_items_get_fd (run->items), G_IO_IN | G_IO_HUP | G_IO_ERR,
-                                         on_readable, run);
+          run->input_id = g_unix_fd_add (wp_cli_items_get_fd (run->items),
+                                         G_IO_IN | G_IO_HUP | G_IO_ERR, on_readable, run);
           return;
 
         case WP_CLI_ITEMS_END:
@@ -245,7 +246,8 @@ on_failed (WpBatch *batch, guint64 index, const GError *error, gpointer user_dat
   run->exit_status = WP_CLI_EXIT_TASK_FAILED;
 
   /* Not a failure of this task: another one failed, and ended it. */
-  if (run->options.on_error == WP_ON_ERROR_STOP && g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+  if (run->options.on_error == WP_ON_ERROR_STOP &&
+      g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     run->n_not_run++;
   else
     print_failure (run, index, item, error);
@@ -346,7 +348,8 @@ open_items (WpCliOptions *options)
       fd = open (options->input, O_RDONLY | O_CLOEXEC);
       if (fd < 0)
         {
-          wp_cli_complain ("The input “%s” cannot be opened: %s", options->input, g_strerror (errno));
+          wp_cli_complain ("The input “%s” cannot be opened: %s", options->input,
+                           g_strerror (errno));
           return NULL;
         }
     }
@@ -396,7 +399,8 @@ start (Run *run, GError **error)
   if (run->batch == NULL)
     return FALSE;
 
-  /* Signals bring many results in one turn of the main loop; asking for each would take a turn each. */
+  /* Signals bring many results in one turn of the main loop; asking for each would take a turn
+   * each. */
   g_signal_connect (run->batch, "result", G_CALLBACK (on_result), run);
   g_signal_connect (run->batch, "failed", G_CALLBACK (on_failed), run);
   g_signal_connect (run->batch, "finished", G_CALLBACK (on_finished), run);
@@ -468,7 +472,8 @@ wp_cli_map (int argc, char *argv[])
   wp_worker_pool_join (run.pool, NULL, NULL);
 
   if (run.n_not_run > 0)
-    wp_cli_complain ("Stopped at the first failed task; %" G_GUINT64_FORMAT " tasks were not run", run.n_not_run);
+    wp_cli_complain ("Stopped at the first failed task; %" G_GUINT64_FORMAT " tasks were not run",
+                     run.n_not_run);
 
   return run.exit_status;
 }

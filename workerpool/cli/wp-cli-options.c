@@ -22,7 +22,8 @@ parse_number (const char *name,
   if (!g_ascii_string_to_unsigned (value, 10, minimum, maximum, &parsed, NULL))
     {
       g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                   "%s takes a whole number from %u to %u, not “%s”", name, minimum, maximum, value);
+                   "%s takes a whole number from %u to %u, not “%s”", name, minimum, maximum,
+                   value);
       return FALSE;
     }
 
@@ -50,7 +51,8 @@ parse_word (const char        *name,
     }
 
   known = g_strjoinv (" or ", (char **) words);
-  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s takes %s, not “%s”", name, known, value);
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s takes %s, not “%s”", name,
+               known, value);
 
   return FALSE;
 }
@@ -194,7 +196,8 @@ wp_cli_options_parse (WpCliOptions *self, int argc, char *argv[], GError **error
 {
   g_auto (GStrv) arguments = NULL;
   const GOptionEntry entries[] = {
-    { "n-jobs", 'j', 0, G_OPTION_ARG_CALLBACK, parse_n_jobs, "Workers (default 0: one for each CPU)", "N" },
+    { "n-jobs", 'j', 0, G_OPTION_ARG_CALLBACK, parse_n_jobs,
+      "Workers (default 0: one for each CPU)", "N" },
     { "chunk-size", 0, 0, G_OPTION_ARG_CALLBACK, parse_chunk_size,
       "Items that travel together (default: by the run time of the tasks)", "N" },
     { "unordered", 0, 0, G_OPTION_ARG_NONE, &self->unordered, "Print results as they come", NULL },
@@ -202,12 +205,14 @@ wp_cli_options_parse (WpCliOptions *self, int argc, char *argv[], GError **error
       "Run a task again up to N times when its worker died (default 0)", "N" },
     { "on-error", 0, 0, G_OPTION_ARG_CALLBACK, parse_on_error,
       "After a failed task, stop or continue (the default)", "WHAT" },
-    { "host", 0, 0, G_OPTION_ARG_CALLBACK, parse_host, "The program that the workers run", "COMMAND" },
-    { "input", 'i', 0, G_OPTION_ARG_FILENAME, &self->input, "Read items from FILE; - is standard input",
-      "FILE" },
+    { "host", 0, 0, G_OPTION_ARG_CALLBACK, parse_host, "The program that the workers run",
+      "COMMAND" },
+    { "input", 'i', 0, G_OPTION_ARG_FILENAME, &self->input,
+      "Read items from FILE; - is standard input", "FILE" },
     { "null", '0', 0, G_OPTION_ARG_NONE, &self->null_separated,
       "Items and text results end with NUL, not with a newline", NULL },
-    { "output", 'o', 0, G_OPTION_ARG_CALLBACK, parse_output, "Print text (the default) or json", "FORMAT" },
+    { "output", 'o', 0, G_OPTION_ARG_CALLBACK, parse_output, "Print text (the default) or json",
+      "FORMAT" },
     { "progress", 0, 0, G_OPTION_ARG_CALLBACK, parse_progress,
       "Show progress: auto (the default: on a terminal), always or never", "WHEN" },
     { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments, NULL, NULL },
@@ -227,8 +232,9 @@ wp_cli_options_parse (WpCliOptions *self, int argc, char *argv[], GError **error
       "the items. FUNCTION is /path/to/module.so:symbol, or a name that the host knows. Items are\n"
       "the ITEM arguments, or else the lines of the input.");
   g_option_context_set_description (
-      context, "Exit status: 0 every task succeeded, 1 a task failed, 2 wrong usage or unreadable input,\n"
-               "3 the pool failed, 4 the results could not be written, 130 interrupted.");
+      context,
+      "Exit status: 0 every task succeeded, 1 a task failed, 2 wrong usage or unreadable input,\n"
+      "3 the pool failed, 4 the results could not be written, 130 interrupted.");
 
   if (!g_option_context_parse_strv (context, &copy, error))
     return FALSE;

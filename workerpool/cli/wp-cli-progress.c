@@ -46,7 +46,8 @@ append_duration (GString *text, double seconds)
   const guint64 s = (guint64) seconds;
 
   if (s >= 3600)
-    g_string_append_printf (text, "%u:%02u:%02u", (guint) (s / 3600), (guint) (s / 60 % 60), (guint) (s % 60));
+    g_string_append_printf (text, "%u:%02u:%02u", (guint) (s / 3600), (guint) (s / 60 % 60),
+                            (guint) (s % 60));
   else
     g_string_append_printf (text, "%u:%02u", (guint) (s / 60), (guint) (s % 60));
 }
@@ -91,8 +92,8 @@ make_line (WpCliProgress *self)
   if (n_failed > 0)
     g_string_append_printf (facts, "  %" G_GUINT64_FORMAT " failed", n_failed);
 
-  /* The brackets and the space before them take three columns; the last column stays free, where some
-   * terminals would wrap. */
+  /* The brackets and the space before them take three columns; the last column stays free, where
+   * some terminals would wrap. */
   if (n_total > 0 && line->len + facts->len + MIN_BAR + 4 <= columns)
     append_bar (line, wp_batch_get_fraction (self->batch), columns - line->len - facts->len - 4);
 

@@ -6,7 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* A line on a terminal that follows a batch: a bar when the number of tasks is known, else a counter. */
+/* A line on a terminal that follows a batch: a bar when the number of tasks is known, else a
+ * counter. */
 typedef struct _WpCliProgress WpCliProgress;
 
 WpCliProgress *wp_cli_progress_new  (WpBatch *batch, int fd);

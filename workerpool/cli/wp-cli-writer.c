@@ -41,8 +41,8 @@ wp_cli_writer_new (int                   fd,
   self->user_data = user_data;
   self->buffer = g_string_new (NULL);
 
-  /* A pipe that polls writable takes PIPE_BUF bytes without blocking; more may block. The descriptor
-   * is not made non-blocking, because other programs share it. */
+  /* A pipe that polls writable takes PIPE_BUF bytes without blocking; more may block. The
+   * descriptor is not made non-blocking, because other programs share it. */
   self->slice = PIPE_BUF;
   if (fstat (fd, &status) == 0 && S_ISREG (status.st_mode))
     self->slice = DISPATCH_MAX;
@@ -80,8 +80,8 @@ end (WpCliWriter *self, int errnum)
   self->source_id = 0;
 
   if (errnum != 0)
-    g_set_error (&error, G_IO_ERROR, g_io_error_from_errno (errnum), "The results could not be written: %s",
-                 g_strerror (errnum));
+    g_set_error (&error, G_IO_ERROR, g_io_error_from_errno (errnum),
+                 "The results could not be written: %s", g_strerror (errnum));
   self->done (error, self->user_data);
 
   return G_SOURCE_REMOVE;

@@ -119,7 +119,8 @@ run_help (int argc, char *argv[])
 }
 
 /* The next descriptor to be opened takes the lowest free number: with standard output closed, the
- * results would go to a worker's channel. Opened the wrong way round, the streams fail as closed ones. */
+ * results would go to a worker's channel. Opened the wrong way round, the streams fail as closed
+ * ones. */
 static void
 fill_closed_streams (void)
 {

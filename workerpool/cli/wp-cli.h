@@ -23,7 +23,8 @@ int   wp_cli_info     (int argc, char *argv[]);
 
 /* Prints "workerpool: " and one sentence to standard error. */
 void  wp_cli_complain (const char *format, ...) G_GNUC_PRINTF (1, 2);
-/* The bytes as one line that a terminal can show: valid UTF-8, control characters escaped, shortened. */
+/* The bytes as one line that a terminal can show: valid UTF-8, control characters escaped,
+ * shortened. */
 char *wp_cli_display  (const char *bytes, gsize length);
 
 G_END_DECLS
