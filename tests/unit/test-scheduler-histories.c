@@ -20,7 +20,7 @@
 #ifdef SANITIZED
 #define N_HISTORIES 20000
 #else
-#define N_HISTORIES 200000
+#define N_HISTORIES 100000
 #endif
 
 #define MAX_ROUNDS 2000
