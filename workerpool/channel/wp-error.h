@@ -9,8 +9,10 @@ G_BEGIN_DECLS
 /**
  * WP_ERROR:
  *
- * The error domain of the library's own errors. Errors of bad arguments, of cancellation and of
- * time-outs are in G_IO_ERROR.
+ * The error domain of the library's own errors. Errors of bad arguments, of cancellation and of calls
+ * that would have to wait are in `G_IO_ERROR`.
+ *
+ * Since: 1.0
  */
 #define WP_ERROR (wp_error_quark ())
 
@@ -26,7 +28,9 @@ G_BEGIN_DECLS
  *   that cannot be sent
  * @WP_ERROR_CLOSED: the pool or the batch takes no more tasks
  *
- * The codes of WP_ERROR.
+ * The codes of `WP_ERROR`. The message of each says what was asked, what happened, and what to do.
+ *
+ * Since: 1.0
  */
 typedef enum
 {

@@ -8,11 +8,11 @@
  *
  * A way to bring workers to life.
  *
- * A pool asks its launcher for one worker at a time, in the thread of its I/O. The launcher starts a program
- * that takes the role of a worker (see [func@WorkerPool.Worker.is_requested]) and returns at once, without
+ * A pool asks its launcher for one worker at a time, in the thread of the pool. The launcher starts a program
+ * that takes the role of a worker (see [func@Worker.is_requested]) and returns at once, without
  * waiting for it to report in: the pool does that, and replaces a worker that does not.
  *
- * [class@WorkerPool.SpawnLauncher] starts a process of this machine, or a wrapper such as ssh that reaches
+ * [class@SpawnLauncher] starts a process of this machine, or a wrapper such as ssh that reaches
  * another one. Other ways are subclasses.
  *
  * Since: 1.0
@@ -42,7 +42,7 @@ wp_launcher_init (WpLauncher *self)
  * called in any thread, but the worker dies with the thread that called it: the kernel's parent-death signal
  * counts the thread, not the process.
  *
- * It fails with %WP_ERROR_START_FAILED when the system refuses, or when a subclass returns no worker.
+ * It fails with `WP_ERROR_START_FAILED` when the system refuses, or when a subclass returns no worker.
  *
  * Returns: (transfer full): the worker
  *

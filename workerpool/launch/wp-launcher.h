@@ -14,7 +14,9 @@ G_BEGIN_DECLS
  * @WP_START_METHOD_FORKSERVER: a copy of a server process that has loaded the host
  * @WP_START_METHOD_THREADING: a thread of the calling process
  *
- * How a worker comes to life.
+ * How a worker comes to life. A pool of this version starts with `WP_START_METHOD_SPAWN` only.
+ *
+ * Since: 1.0
  */
 typedef enum
 {
@@ -39,6 +41,8 @@ G_DECLARE_DERIVABLE_TYPE (WpLauncher, wp_launcher, WP, LAUNCHER, GObject)
  *   pool's I/O, and for one worker at a time.
  *
  * The class of the ways to start a worker.
+ *
+ * Since: 1.0
  */
 struct _WpLauncherClass
 {

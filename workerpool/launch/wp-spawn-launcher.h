@@ -13,6 +13,8 @@ G_BEGIN_DECLS
  *   worker's own standard output becomes its standard error
  *
  * What carries the channel of a spawned worker.
+ *
+ * Since: 1.0
  */
 typedef enum
 {

@@ -38,7 +38,7 @@ wp_worker_process_init (WpWorkerProcess *self)
  * It is a [class@Gio.SocketConnection] over an AF_UNIX stream socket, or any stream whose two halves are
  * pollable.
  *
- * Returns: (transfer none) (nullable): the connection; %NULL only when a subclass has none
+ * Returns: (transfer none) (nullable): the connection; `NULL` only when a subclass has none
  *
  * Since: 1.0
  */
@@ -135,11 +135,11 @@ wp_worker_process_wait_async (WpWorkerProcess    *self,
  * @status: (out) (optional): the status as by waitpid ()
  * @error: return location for an error
  *
- * Ends the wait that wp_worker_process_wait_async () began.
+ * Ends the wait that [method@WorkerProcess.wait_async] began.
  *
- * It fails with %G_IO_ERROR_CANCELLED when the wait was cancelled.
+ * It fails with `G_IO_ERROR_CANCELLED` when the wait was cancelled.
  *
- * Returns: %TRUE when the process has ended
+ * Returns: `TRUE` when the process has ended
  *
  * Since: 1.0
  */

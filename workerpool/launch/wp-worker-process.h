@@ -13,14 +13,16 @@ G_DECLARE_DERIVABLE_TYPE (WpWorkerProcess, wp_worker_process, WP, WORKER_PROCESS
 /**
  * WpWorkerProcessClass:
  * @parent_class: the parent class
- * @get_channel: the pool's end of the connection: a #GSocketConnection over an AF_UNIX stream socket, or
- *   any #GIOStream of pollable streams. Transfer none.
+ * @get_channel: the pool's end of the connection: a [class@Gio.SocketConnection] over an AF_UNIX stream socket, or
+ *   any [class@Gio.IOStream] of pollable streams. Transfer none.
  * @get_pid: the process identifier, or 0 when the worker is no process of this machine
  * @send_signal: sends a signal; must do nothing once the process was reaped
  * @wait_async: waits until the process has ended and was reaped
  * @wait_finish: ends the wait: @status gets the status as by waitpid ()
  *
  * The class of a launched worker. All functions are called in the thread of the pool's I/O.
+ *
+ * Since: 1.0
  */
 struct _WpWorkerProcessClass
 {

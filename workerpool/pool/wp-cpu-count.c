@@ -110,7 +110,7 @@ cgroup_limit (void)
  *
  * Counts the CPUs that this process may use: those of its affinity mask, and no more than the CPU
  * quota of its control group and the groups above it allows, rounded up. This is what a pool with
- * #WpWorkerPool:n-jobs 0 starts.
+ * [property@WorkerPool:n-jobs] 0 starts.
  *
  * Returns: the number of usable CPUs, at least 1
  *

@@ -278,7 +278,7 @@ wp_pool_signals_install (GObjectClass *pool_class)
    * @self: the pool
    * @worker_id: the worker, from 0
    * @pid: the process it was, or 0
-   * @error: (nullable): how it ended; %NULL when its pool had asked it to
+   * @error: (nullable): how it ended; `NULL` when its pool had asked it to
    *
    * Emitted when a worker has ended and was reaped, in the main context in which the pool was made.
    *

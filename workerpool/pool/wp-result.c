@@ -85,7 +85,7 @@ wp_result_class_init (WpResultClass *klass)
   /**
    * WpResult:value: (attributes org.gtk.Property.get=wp_result_get_value)
    *
-   * The value that the function returned; %NULL when the task failed.
+   * The value that the function returned; `NULL` when the task failed.
    *
    * Since: 1.0
    */
@@ -95,7 +95,7 @@ wp_result_class_init (WpResultClass *klass)
   /**
    * WpResult:error: (attributes org.gtk.Property.get=wp_result_get_error)
    *
-   * The error of a task that failed; %NULL when it succeeded.
+   * The error of a task that failed; `NULL` when it succeeded.
    *
    * Since: 1.0
    */
@@ -151,7 +151,7 @@ wp_result_get_index (WpResult *self)
  *
  * Gets the value that the function returned.
  *
- * Returns: (transfer none) (nullable): the value, or %NULL when the task failed
+ * Returns: (transfer none) (nullable): the value, or `NULL` when the task failed
  *
  * Since: 1.0
  */
@@ -168,9 +168,9 @@ wp_result_get_value (WpResult *self)
  * @self: a result
  *
  * Gets the error of a task that failed: the function's own, with its domain and code; or one in
- * WP_ERROR when the worker died, or %G_IO_ERROR_CANCELLED.
+ * `WP_ERROR` when the worker died, or `G_IO_ERROR_CANCELLED`.
  *
- * Returns: (transfer none) (nullable): the error, or %NULL when the task succeeded
+ * Returns: (transfer none) (nullable): the error, or `NULL` when the task succeeded
  *
  * Since: 1.0
  */

@@ -12,7 +12,7 @@
  * How the tasks of an apply, a map or a batch are to be run.
  *
  * Options are read when the call is made: changing them later changes nothing for calls that were
- * made before, and the same object may serve any number of calls.
+ * made before, and the same object may serve any number of calls. One thread at a time may use it.
  *
  * Since: 1.0
  */
@@ -131,7 +131,7 @@ wp_task_options_class_init (WpTaskOptionsClass *klass)
   /**
    * WpTaskOptions:ordered: (attributes org.gtk.Property.get=wp_task_options_get_ordered org.gtk.Property.set=wp_task_options_set_ordered)
    *
-   * Whether the results of a batch come in the order in which the items were pushed (%TRUE, the
+   * Whether the results of a batch come in the order in which the items were pushed (`TRUE`, the
    * default), or as the tasks end. The result of a map is always in order.
    *
    * Since: 1.0
@@ -142,7 +142,7 @@ wp_task_options_class_init (WpTaskOptionsClass *klass)
    * WpTaskOptions:chunk-size: (attributes org.gtk.Property.get=wp_task_options_get_chunk_size org.gtk.Property.set=wp_task_options_set_chunk_size)
    *
    * How many consecutive tasks travel together to a worker, at most 32768; 0, the default, chooses by
-   * the measured run time of the tasks. Takes precedence over #WpTaskOptions:n-splits.
+   * the measured run time of the tasks. Takes precedence over [property@TaskOptions:n-splits].
    *
    * Since: 1.0
    */
@@ -152,8 +152,8 @@ wp_task_options_class_init (WpTaskOptionsClass *klass)
    * WpTaskOptions:n-splits: (attributes org.gtk.Property.get=wp_task_options_get_n_splits org.gtk.Property.set=wp_task_options_set_n_splits)
    *
    * Into how many chunks a map is divided; 0, the default, leaves it to
-   * #WpTaskOptions:chunk-size. More splits than items give chunks of one task. A batch, whose length
-   * is not known when it starts, uses it with #WpBatch:n-total.
+   * [property@TaskOptions:chunk-size]. More splits than items give chunks of one task. It has no effect on
+   * a batch, whose length is not known when it starts.
    *
    * Since: 1.0
    */
@@ -174,7 +174,7 @@ wp_task_options_class_init (WpTaskOptionsClass *klass)
    * WpTaskOptions:max-retries: (attributes org.gtk.Property.get=wp_task_options_get_max_retries org.gtk.Property.set=wp_task_options_set_max_retries)
    *
    * How often a task runs again after the worker that ran it died; 0, the default, lets the task fail
-   * with %WP_ERROR_WORKER_DIED at the first death. An error that the function returns is a result,
+   * with `WP_ERROR_WORKER_DIED` at the first death. An error that the function returns is a result,
    * and is not retried.
    *
    * Since: 1.0
@@ -185,7 +185,7 @@ wp_task_options_class_init (WpTaskOptionsClass *klass)
    * WpTaskOptions:priority: (attributes org.gtk.Property.get=wp_task_options_get_priority org.gtk.Property.set=wp_task_options_set_priority)
    *
    * The place of the tasks in the pool's queue, as for main loop sources: lower numbers go first.
-   * Tasks of the same priority share the workers fairly. The default is %G_PRIORITY_DEFAULT.
+   * Tasks of the same priority share the workers fairly. The default is `G_PRIORITY_DEFAULT`.
    *
    * Since: 1.0
    */
@@ -194,7 +194,7 @@ wp_task_options_class_init (WpTaskOptionsClass *klass)
   /**
    * WpTaskOptions:on-error: (attributes org.gtk.Property.get=wp_task_options_get_on_error org.gtk.Property.set=wp_task_options_set_on_error)
    *
-   * What a failed task means for the others of its map or batch.
+   * What a failed task means for the others of its map or batch; `WP_ON_ERROR_STOP` by default.
    *
    * Since: 1.0
    */
@@ -229,7 +229,7 @@ wp_task_options_new (void)
  * wp_task_options_get_ordered: (attributes org.gtk.Method.get_property=ordered)
  * @self: options
  *
- * Gets #WpTaskOptions:ordered.
+ * Gets [property@TaskOptions:ordered].
  *
  * Returns: whether results come in order
  *
@@ -248,7 +248,7 @@ wp_task_options_get_ordered (WpTaskOptions *self)
  * @self: options
  * @ordered: whether results come in order
  *
- * Sets #WpTaskOptions:ordered.
+ * Sets [property@TaskOptions:ordered].
  *
  * Since: 1.0
  */
@@ -270,7 +270,7 @@ wp_task_options_set_ordered (WpTaskOptions *self, gboolean ordered)
  * wp_task_options_get_chunk_size: (attributes org.gtk.Method.get_property=chunk-size)
  * @self: options
  *
- * Gets #WpTaskOptions:chunk-size.
+ * Gets [property@TaskOptions:chunk-size].
  *
  * Returns: the number of tasks in a chunk, or 0 for automatic
  *
@@ -287,9 +287,9 @@ wp_task_options_get_chunk_size (WpTaskOptions *self)
 /**
  * wp_task_options_set_chunk_size: (attributes org.gtk.Method.set_property=chunk-size)
  * @self: options
- * @chunk_size: the number of tasks in a chunk, or 0 for automatic
+ * @chunk_size: the number of tasks in a chunk, at most 32768, or 0 for automatic
  *
- * Sets #WpTaskOptions:chunk-size.
+ * Sets [property@TaskOptions:chunk-size].
  *
  * Since: 1.0
  */
@@ -310,7 +310,7 @@ wp_task_options_set_chunk_size (WpTaskOptions *self, guint chunk_size)
  * wp_task_options_get_n_splits: (attributes org.gtk.Method.get_property=n-splits)
  * @self: options
  *
- * Gets #WpTaskOptions:n-splits.
+ * Gets [property@TaskOptions:n-splits].
  *
  * Returns: the number of chunks, or 0 for automatic
  *
@@ -329,7 +329,7 @@ wp_task_options_get_n_splits (WpTaskOptions *self)
  * @self: options
  * @n_splits: the number of chunks, or 0 for automatic
  *
- * Sets #WpTaskOptions:n-splits.
+ * Sets [property@TaskOptions:n-splits].
  *
  * Since: 1.0
  */
@@ -349,7 +349,7 @@ wp_task_options_set_n_splits (WpTaskOptions *self, guint n_splits)
  * wp_task_options_get_max_active_tasks: (attributes org.gtk.Method.get_property=max-active-tasks)
  * @self: options
  *
- * Gets #WpTaskOptions:max-active-tasks.
+ * Gets [property@TaskOptions:max-active-tasks].
  *
  * Returns: the bound, or 0 for the default
  *
@@ -368,7 +368,7 @@ wp_task_options_get_max_active_tasks (WpTaskOptions *self)
  * @self: options
  * @max_active_tasks: the bound, or 0 for the default
  *
- * Sets #WpTaskOptions:max-active-tasks.
+ * Sets [property@TaskOptions:max-active-tasks].
  *
  * Since: 1.0
  */
@@ -388,7 +388,7 @@ wp_task_options_set_max_active_tasks (WpTaskOptions *self, guint max_active_task
  * wp_task_options_get_max_retries: (attributes org.gtk.Method.get_property=max-retries)
  * @self: options
  *
- * Gets #WpTaskOptions:max-retries.
+ * Gets [property@TaskOptions:max-retries].
  *
  * Returns: the number of retries
  *
@@ -407,7 +407,7 @@ wp_task_options_get_max_retries (WpTaskOptions *self)
  * @self: options
  * @max_retries: the number of retries
  *
- * Sets #WpTaskOptions:max-retries.
+ * Sets [property@TaskOptions:max-retries].
  *
  * Since: 1.0
  */
@@ -427,7 +427,7 @@ wp_task_options_set_max_retries (WpTaskOptions *self, guint max_retries)
  * wp_task_options_get_priority: (attributes org.gtk.Method.get_property=priority)
  * @self: options
  *
- * Gets #WpTaskOptions:priority.
+ * Gets [property@TaskOptions:priority].
  *
  * Returns: the priority
  *
@@ -444,9 +444,9 @@ wp_task_options_get_priority (WpTaskOptions *self)
 /**
  * wp_task_options_set_priority: (attributes org.gtk.Method.set_property=priority)
  * @self: options
- * @priority: the priority
+ * @priority: the priority, above `G_MININT`; lower numbers go first
  *
- * Sets #WpTaskOptions:priority.
+ * Sets [property@TaskOptions:priority].
  *
  * Since: 1.0
  */
@@ -467,7 +467,7 @@ wp_task_options_set_priority (WpTaskOptions *self, int priority)
  * wp_task_options_get_on_error: (attributes org.gtk.Method.get_property=on-error)
  * @self: options
  *
- * Gets #WpTaskOptions:on-error.
+ * Gets [property@TaskOptions:on-error].
  *
  * Returns: what a failed task means for the others
  *
@@ -486,7 +486,7 @@ wp_task_options_get_on_error (WpTaskOptions *self)
  * @self: options
  * @on_error: what a failed task means for the others
  *
- * Sets #WpTaskOptions:on-error.
+ * Sets [property@TaskOptions:on-error].
  *
  * Since: 1.0
  */

@@ -67,7 +67,7 @@
  * # Promises
  *
  * Every task ends exactly once, with one result or one error, whatever dies. A worker that dies costs the
- * task that it ran, %WP_ERROR_WORKER_DIED, or nothing when [property@TaskOptions:max-retries] lets that task run
+ * task that it ran, `WP_ERROR_WORKER_DIED`, or nothing when [property@TaskOptions:max-retries] lets that task run
  * again; tasks that waited on it go to another one. Nothing a pool does waits for its caller.
  *
  * # Threads
@@ -462,7 +462,8 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
    * WpWorkerPool:daemon: (attributes org.gtk.Property.get=wp_worker_pool_get_daemon org.gtk.Property.set=wp_worker_pool_set_daemon)
    *
    * Whether the workers are daemonic, the default: they are killed when their owner ends, in whatever
-   * way, and may not have pools of their own. With %FALSE pools nest.
+   * way, and may not have pools of their own. With `FALSE` pools nest, and workers get SIGTERM when their
+   * owner ends.
    *
    * Since: 1.0
    */
@@ -471,8 +472,8 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   /**
    * WpWorkerPool:start-method: (attributes org.gtk.Property.get=wp_worker_pool_get_start_method org.gtk.Property.set=wp_worker_pool_set_start_method)
    *
-   * How workers come to life. %WP_START_METHOD_SPAWN is supported; a pool with another one cannot start
-   * and says so with %G_IO_ERROR_NOT_SUPPORTED.
+   * How workers come to life. `WP_START_METHOD_SPAWN` is supported; a pool with another one cannot start
+   * and says so with `G_IO_ERROR_NOT_SUPPORTED`.
    *
    * Since: 1.0
    */
@@ -492,7 +493,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   /**
    * WpWorkerPool:host: (attributes org.gtk.Property.get=wp_worker_pool_get_host org.gtk.Property.set=wp_worker_pool_set_host)
    *
-   * The program that the workers run, with its arguments; %NULL, the default, for this program if it has
+   * The program that the workers run, with its arguments; `NULL`, the default, for this program if it has
    * registered functions, else for the generic host. The program is looked up as by execvp().
    *
    * Since: 1.0
@@ -503,7 +504,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
    * WpWorkerPool:launcher: (attributes org.gtk.Property.get=wp_worker_pool_get_launcher org.gtk.Property.set=wp_worker_pool_set_launcher)
    *
    * What starts the workers, instead of what [property@WorkerPool:start-method] and
-   * [property@WorkerPool:host] stand for; %NULL, the default, for those.
+   * [property@WorkerPool:host] stand for; `NULL`, the default, for those.
    *
    * Since: 1.0
    */
@@ -899,7 +900,7 @@ wp_worker_pool_get_host (WpWorkerPool *self)
 /**
  * wp_worker_pool_set_host: (attributes org.gtk.Method.set_property=host)
  * @self: a pool
- * @host: (nullable) (array zero-terminated=1): the program and its arguments, at least one string; or %NULL
+ * @host: (nullable) (array zero-terminated=1): the program and its arguments, at least one string; or `NULL`
  *
  * Sets [property@WorkerPool:host]. Once the pool has started this has no effect but a warning.
  *
@@ -947,7 +948,7 @@ wp_worker_pool_get_launcher (WpWorkerPool *self)
 /**
  * wp_worker_pool_set_launcher: (attributes org.gtk.Method.set_property=launcher)
  * @self: a pool
- * @launcher: (nullable): what starts the workers, or %NULL
+ * @launcher: (nullable): what starts the workers, or `NULL`
  *
  * Sets [property@WorkerPool:launcher]. Once the pool has started this has no effect but a warning.
  *
@@ -1063,9 +1064,9 @@ wp_worker_pool_get_n_queued (WpWorkerPool *self)
  * Starts the pool and all its workers now, so that the first task does not wait for them. It does not wait
  * until they have reported in. Calling it is never needed.
  *
- * Errors: %WP_ERROR_CLOSED, %WP_ERROR_NESTED, %WP_ERROR_START_FAILED, %G_IO_ERROR_NOT_SUPPORTED.
+ * Errors: `WP_ERROR_CLOSED`, `WP_ERROR_NESTED`, `WP_ERROR_START_FAILED`, `G_IO_ERROR_NOT_SUPPORTED`.
  *
- * Returns: %TRUE when the pool has been started
+ * Returns: `TRUE` when the pool has been started
  *
  * Since: 1.0
  */
@@ -1093,20 +1094,20 @@ wp_worker_pool_start (WpWorkerPool *self, GError **error)
  * wp_worker_pool_apply:
  * @self: a pool
  * @function: the name of a function that the host knows
- * @args: (nullable): its arguments; a floating reference is consumed; %NULL for the empty tuple
- * @options: (nullable): how to run it, or %NULL for the defaults
+ * @args: (nullable): its arguments; a floating reference is consumed; `NULL` for the empty tuple
+ * @options: (nullable): how to run it, or `NULL` for the defaults
  * @cancellable: (nullable): cancels the task
  * @error: return location for an error
  *
  * Runs one task and waits for its result. It blocks the calling thread and iterates no main context.
  *
- * Errors: the function's own, with its domain and code; in %WP_ERROR what its worker or the pool did to
- * it: %WP_ERROR_WORKER_DIED, %WP_ERROR_START_FAILED, %WP_ERROR_PROTOCOL, %WP_ERROR_UNKNOWN_FUNCTION,
- * %WP_ERROR_INVALID_RESULT, %WP_ERROR_CLOSED after a join or terminate, %WP_ERROR_NESTED in a daemonic
- * worker; %G_IO_ERROR_INVALID_ARGUMENT, %G_IO_ERROR_CANCELLED, and %G_IO_ERROR_NOT_SUPPORTED for a start
+ * Errors: the function's own, with its domain and code; in `WP_ERROR` what its worker or the pool did to
+ * it: `WP_ERROR_WORKER_DIED`, `WP_ERROR_START_FAILED`, `WP_ERROR_PROTOCOL`, `WP_ERROR_UNKNOWN_FUNCTION`,
+ * `WP_ERROR_INVALID_RESULT`, `WP_ERROR_CLOSED` after a join or terminate, `WP_ERROR_NESTED` in a daemonic
+ * worker; `G_IO_ERROR_INVALID_ARGUMENT`, `G_IO_ERROR_CANCELLED`, and `G_IO_ERROR_NOT_SUPPORTED` for a start
  * method that is not there.
  *
- * Returns: (transfer full): the result, or %NULL with @error set
+ * Returns: (transfer full): the result, or `NULL` with @error set
  *
  * Since: 1.0
  */
@@ -1131,8 +1132,8 @@ wp_worker_pool_apply (WpWorkerPool  *self,
  * wp_worker_pool_apply_async:
  * @self: a pool
  * @function: the name of a function that the host knows
- * @args: (nullable): its arguments; a floating reference is consumed; %NULL for the empty tuple
- * @options: (nullable): how to run it, or %NULL for the defaults
+ * @args: (nullable): its arguments; a floating reference is consumed; `NULL` for the empty tuple
+ * @options: (nullable): how to run it, or `NULL` for the defaults
  * @cancellable: (nullable): cancels the task
  * @callback: (scope async): called in the caller's main context when the task has ended
  * @user_data: data for @callback
@@ -1172,7 +1173,7 @@ wp_worker_pool_apply_async (WpWorkerPool       *self,
  *
  * Ends [method@WorkerPool.apply_async]. The errors are those of [method@WorkerPool.apply].
  *
- * Returns: (transfer full): the result, or %NULL with @error set
+ * Returns: (transfer full): the result, or `NULL` with @error set
  *
  * Since: 1.0
  */
@@ -1190,7 +1191,7 @@ wp_worker_pool_apply_finish (WpWorkerPool *self, GAsyncResult *result, GError **
  * @self: a pool
  * @function: the name of a function that the host knows
  * @items: an array, one element for each task; a floating reference is consumed
- * @options: (nullable): how to run them, or %NULL for the defaults
+ * @options: (nullable): how to run them, or `NULL` for the defaults
  * @cancellable: (nullable): cancels the tasks
  * @error: return location for an error
  *
@@ -1202,13 +1203,13 @@ wp_worker_pool_apply_finish (WpWorkerPool *self, GAsyncResult *result, GError **
  * is run, and a failed one stands in the results as a variant that holds nothing, of type `mv`; its error
  * goes to [signal@WorkerPool::task-failed].
  *
- * Errors: the function's own, with its domain and code; in %WP_ERROR what its worker or the pool did to
- * it: %WP_ERROR_WORKER_DIED, %WP_ERROR_START_FAILED, %WP_ERROR_PROTOCOL, %WP_ERROR_UNKNOWN_FUNCTION,
- * %WP_ERROR_INVALID_RESULT, %WP_ERROR_CLOSED after a join or terminate, %WP_ERROR_NESTED in a daemonic
- * worker; %G_IO_ERROR_INVALID_ARGUMENT, %G_IO_ERROR_CANCELLED, and %G_IO_ERROR_NOT_SUPPORTED for a start
+ * Errors: the function's own, with its domain and code; in `WP_ERROR` what its worker or the pool did to
+ * it: `WP_ERROR_WORKER_DIED`, `WP_ERROR_START_FAILED`, `WP_ERROR_PROTOCOL`, `WP_ERROR_UNKNOWN_FUNCTION`,
+ * `WP_ERROR_INVALID_RESULT`, `WP_ERROR_CLOSED` after a join or terminate, `WP_ERROR_NESTED` in a daemonic
+ * worker; `G_IO_ERROR_INVALID_ARGUMENT`, `G_IO_ERROR_CANCELLED`, and `G_IO_ERROR_NOT_SUPPORTED` for a start
  * method that is not there.
  *
- * Returns: (transfer full): the results, an array of variants (`av`) in the order of @items, or %NULL with
+ * Returns: (transfer full): the results, an array of variants (`av`) in the order of @items, or `NULL` with
  *   @error set
  *
  * Since: 1.0
@@ -1235,7 +1236,7 @@ wp_worker_pool_map (WpWorkerPool  *self,
  * @self: a pool
  * @function: the name of a function that the host knows
  * @items: an array, one element for each task; a floating reference is consumed
- * @options: (nullable): how to run them, or %NULL for the defaults
+ * @options: (nullable): how to run them, or `NULL` for the defaults
  * @cancellable: (nullable): cancels the tasks
  * @callback: (scope async): called in the caller's main context when all tasks have ended
  * @user_data: data for @callback
@@ -1275,7 +1276,7 @@ wp_worker_pool_map_async (WpWorkerPool       *self,
  *
  * Ends [method@WorkerPool.map_async]. The errors are those of [method@WorkerPool.map].
  *
- * Returns: (transfer full): the results, an array of variants (`av`) in the order of the items, or %NULL with
+ * Returns: (transfer full): the results, an array of variants (`av`) in the order of the items, or `NULL` with
  *   @error set
  *
  * Since: 1.0
@@ -1293,15 +1294,15 @@ wp_worker_pool_map_finish (WpWorkerPool *self, GAsyncResult *result, GError **er
  * wp_worker_pool_start_batch:
  * @self: a pool
  * @function: the name of a function that the host knows
- * @options: (nullable): how to run the tasks, or %NULL for the defaults
+ * @options: (nullable): how to run the tasks, or `NULL` for the defaults
  * @error: return location for an error
  *
  * Starts a map whose items are pushed one by one and whose results come back meanwhile.
  *
- * Errors: %WP_ERROR_CLOSED, %WP_ERROR_NESTED, %WP_ERROR_START_FAILED, %G_IO_ERROR_INVALID_ARGUMENT,
- * %G_IO_ERROR_NOT_SUPPORTED.
+ * Errors: `WP_ERROR_CLOSED`, `WP_ERROR_NESTED`, `WP_ERROR_START_FAILED`, `G_IO_ERROR_INVALID_ARGUMENT`,
+ * `G_IO_ERROR_NOT_SUPPORTED`.
  *
- * Returns: (transfer full): a new batch, which keeps the pool alive, or %NULL with @error set
+ * Returns: (transfer full): a new batch, which keeps the pool alive, or `NULL` with @error set
  *
  * Since: 1.0
  */
@@ -1338,14 +1339,14 @@ wp_worker_pool_start_batch (WpWorkerPool  *self,
 /**
  * wp_worker_pool_list_functions:
  * @self: a pool
- * @module: (nullable): the path of a module, or %NULL for what the host itself has registered
+ * @module: (nullable): the path of a module, or `NULL` for what the host itself has registered
  * @cancellable: (nullable): cancels the question
  * @error: return location for an error
  *
  * Asks a worker which functions its host offers, and waits for the answer. The errors are those of
  * [method@WorkerPool.apply].
  *
- * Returns: (transfer full) (array zero-terminated=1): the names, sorted, or %NULL with @error set
+ * Returns: (transfer full) (array zero-terminated=1): the names, sorted, or `NULL` with @error set
  *
  * Since: 1.0
  */
@@ -1387,9 +1388,9 @@ wp_worker_pool_list_functions (WpWorkerPool *self,
  *
  * It blocks the calling thread and iterates no main context.
  *
- * Errors: %G_IO_ERROR_CANCELLED.
+ * Errors: `G_IO_ERROR_CANCELLED`.
  *
- * Returns: %TRUE when nothing of the pool is left
+ * Returns: `TRUE` when nothing of the pool is left
  *
  * Since: 1.0
  */
@@ -1467,7 +1468,7 @@ wp_worker_pool_stop_and_join_async (WpWorkerPool       *self,
  * Ends [method@WorkerPool.stop_and_join_async]. The errors are those of
  * [method@WorkerPool.stop_and_join].
  *
- * Returns: %TRUE when nothing of the pool is left
+ * Returns: `TRUE` when nothing of the pool is left
  *
  * Since: 1.0
  */
@@ -1488,7 +1489,7 @@ wp_worker_pool_stop_and_join_finish (WpWorkerPool *self, GAsyncResult *result, G
  *
  * Another name of [method@WorkerPool.stop_and_join].
  *
- * Returns: %TRUE when nothing of the pool is left
+ * Returns: `TRUE` when nothing of the pool is left
  *
  * Since: 1.0
  */
@@ -1503,7 +1504,7 @@ wp_worker_pool_join (WpWorkerPool *self, GCancellable *cancellable, GError **err
  * @self: a pool
  *
  * Kills the workers with SIGKILL, also busy ones. Every task that has not ended ends with
- * %G_IO_ERROR_CANCELLED. It does not wait: [method@WorkerPool.stop_and_join] afterwards does. The pool takes
+ * `G_IO_ERROR_CANCELLED`. It does not wait: [method@WorkerPool.stop_and_join] afterwards does. The pool takes
  * no more tasks. Terminating it again does nothing.
  *
  * Since: 1.0

@@ -150,13 +150,13 @@ is_valid_name (const char *name)
  * Makes a function known to this program, so that its workers can run it.
  *
  * An earlier function of that name is replaced; a task that runs it already goes on with it. Register
- * functions at the start of main (), before [func@WorkerPool.Worker.is_requested] is asked: a worker is
+ * functions at the start of main (), before [func@Worker.is_requested] is asked: a worker is
  * this same program started again, and knows what it registers.
  *
  * Besides registered functions, every worker of a C host can run the functions of modules: the name
  * `/path/module.so:symbol` opens the module at its absolute path with GModule, where `symbol` is a
- * [callback@WorkerPool.TaskFunc] that gets no user data. Modules stay loaded. A module may say what it offers in
- * `const char * const wp_module_functions[]`, an array of symbols that ends with %NULL.
+ * [callback@TaskFunc] that gets no user data. Modules stay loaded. A module may say what it offers in
+ * `const char * const wp_module_functions[]`, an array of symbols that ends with `NULL`.
  *
  * This may be called in any thread. @destroy is called in the thread that drops the last use.
  *
@@ -203,7 +203,7 @@ wp_register_function (const char    *name,
  *
  * A task that runs it already goes on with it. This may be called in any thread.
  *
- * Returns: %TRUE when there was a function of that name
+ * Returns: `TRUE` when there was a function of that name
  *
  * Since: 1.0
  */

@@ -10,13 +10,18 @@ G_BEGIN_DECLS
  * WpTaskFunc:
  * @context: the task's context
  * @args: the task's arguments: one item of a map, or what was given to apply
- * @user_data: the data given to wp_register_function ()
+ * @user_data: the data given to [func@register_function]; `NULL` for a function of a module
  * @error: return location for an error
  *
  * A function that a worker can run. It may be called in any worker, in any order, and never twice at once in one
- * worker process.
+ * worker process. All calls are made in the thread of [method@Worker.run], which iterates no main context.
  *
- * Returns: (transfer full): the result, which may be floating, or %NULL with @error set
+ * An error reaches the caller with its domain, its code and its message. To return neither a value nor an error, or
+ * both, is an error of its own, `WP_ERROR_INVALID_RESULT`.
+ *
+ * Returns: (transfer full): the result, which may be floating, or `NULL` with @error set
+ *
+ * Since: 1.0
  */
 typedef GVariant *(*WpTaskFunc) (WpTaskContext *context,
                                  GVariant      *args,

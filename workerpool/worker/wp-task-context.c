@@ -131,13 +131,13 @@ wp_task_context_get_task_index (WpTaskContext *self)
  *
  * Gets whether the caller wants the running task to end early.
  *
- * A function that runs long asks this now and then and returns as soon as it is %TRUE; whatever it returns is
+ * A function that runs long asks this now and then and returns as soon as it is `TRUE`; whatever it returns is
  * dropped. One that does not is ended by force after a while, with its worker. The call costs a few
  * nanoseconds on a local worker and a system call on one that is reached over standard streams. Helper
  * threads of the task may call it, but on a worker over standard streams only the thread of the task notices
  * a new cancellation.
  *
- * Returns: %TRUE when the task should end; %FALSE when none runs
+ * Returns: `TRUE` when the task should end; `FALSE` when none runs
  *
  * Since: 1.0
  */

@@ -45,8 +45,8 @@ typedef enum
  *   return wp_worker_main ();
  * ```
  *
- * A worker is killed when its owner dies, whatever it is doing. It ignores SIGINT, which a terminal sends to the owner
- * too.
+ * A worker is killed when its owner dies, whatever it is doing; one that is not daemonic gets SIGTERM. It ignores
+ * SIGINT, which a terminal sends to the owner too.
  *
  * Since: 1.0
  */
@@ -568,9 +568,9 @@ propagate_end (GError **error,
  *
  * Gets whether a pool started this process to be a worker.
  *
- * Such a process should call [func@WorkerPool.Worker.main] at once and exit with what it returns.
+ * Such a process should call [func@Worker.main] at once and exit with what it returns.
  *
- * Returns: %TRUE when this process is to be a worker
+ * Returns: `TRUE` when this process is to be a worker
  *
  * Since: 1.0
  */
@@ -618,11 +618,11 @@ wp_worker_main (void)
  * Takes the role of a worker.
  *
  * From here on this process is killed when its owner dies, ignores SIGINT and SIGPIPE, and blocks no signal. When the
- * channel uses the standard streams, standard input is /dev/null and standard output is standard error. Call this in the
- * main thread before there are others.
+ * channel uses the standard streams, standard input is /dev/null and standard output is standard error. Call this in
+ * the main thread before there are others. A program that only wants to serve a pool calls [func@Worker.main] instead.
  *
- * It fails with %G_IO_ERROR_NOT_SUPPORTED when no pool started this process, %G_IO_ERROR_EXISTS when it has taken the
- * role before, %G_IO_ERROR_CLOSED when the owner has died meanwhile, and %G_IO_ERROR_INVALID_ARGUMENT when the
+ * It fails with `G_IO_ERROR_NOT_SUPPORTED` when no pool started this process, `G_IO_ERROR_EXISTS` when it has taken the
+ * role before, `G_IO_ERROR_CLOSED` when the owner has died meanwhile, and `G_IO_ERROR_INVALID_ARGUMENT` when the
  * environment names no usable channel.
  *
  * Returns: (transfer full): the worker of this process
@@ -653,7 +653,7 @@ wp_worker_new (GError **error)
  *
  * Gets the number of the worker in its pool.
  *
- * Returns: the number, from 0; 0 before wp_worker_run () has heard from the pool
+ * Returns: the number, from 0; 0 before [method@Worker.run] has heard from the pool
  *
  * Since: 1.0
  */
@@ -673,10 +673,10 @@ wp_worker_get_id (WpWorker *self)
  * Runs tasks until the pool asks for the end.
  *
  * It blocks the calling thread, in which all tasks run; no main context is iterated. A worker runs once: it fails with
- * %G_IO_ERROR_CLOSED when it has ended before, or when the owner has died; with %WP_ERROR_PROTOCOL when the pool sends what
- * it cannot understand; and with other %G_IO_ERROR codes when the system fails.
+ * `G_IO_ERROR_CLOSED` when it has ended before, or when the owner has died; with `WP_ERROR_PROTOCOL` when the pool
+ * sends what it cannot understand; and with other `G_IO_ERROR` codes when the system fails.
  *
- * Returns: %TRUE when the pool asked for the end
+ * Returns: `TRUE` when the pool asked for the end
  *
  * Since: 1.0
  */
