@@ -24,7 +24,7 @@
  * Starts each worker as a fresh process.
  *
  * The process inherits the environment, the working directory, standard output and standard error as they
- * are at the launch, and nothing else: with [enum@WorkerPool.Transport] `socket` its only further descriptor
+ * are at the launch, and nothing else: with [enum@Transport] `socket` its only further descriptor
  * is its end of the channel, and its standard input is /dev/null.
  *
  * Since: 1.0
@@ -270,7 +270,7 @@ wp_spawn_launcher_init (WpSpawnLauncher *self)
  *
  * Creates a launcher that starts each worker as a fresh process.
  *
- * Nothing is started or looked up yet: a program that is missing shows in wp_launcher_launch ().
+ * Nothing is started or looked up yet: a program that is missing shows in [method@Launcher.launch].
  *
  * Returns: (transfer full) (type WpSpawnLauncher): a launcher
  *

@@ -38,7 +38,7 @@
  * # Back-pressure
  *
  * No more than [property@TaskOptions:max-active-tasks] tasks are accepted that have not come back as
- * results: [method@Batch.push] fails with %G_IO_ERROR_WOULD_BLOCK then, and [method@Batch.push_async]
+ * results: [method@Batch.push] fails with `G_IO_ERROR_WOULD_BLOCK` then, and [method@Batch.push_async]
  * waits. A source of any length runs in constant memory. Nothing in a batch waits for its caller in a
  * way that could block the workers or [method@WorkerPool.stop_and_join].
  *
@@ -655,11 +655,11 @@ check_item (GVariant *item, GError **error)
  *
  * Adds a task, without ever blocking.
  *
- * Errors: %G_IO_ERROR_WOULD_BLOCK when as many tasks are in flight as may be: take a result, or use
- * [method@Batch.push_async]; %WP_ERROR_CLOSED when the batch was closed or cancelled or its pool
- * joined or terminated; %G_IO_ERROR_INVALID_ARGUMENT when @item is not in normal form.
+ * Errors: `G_IO_ERROR_WOULD_BLOCK` when as many tasks are in flight as may be: take a result, or use
+ * [method@Batch.push_async]; `WP_ERROR_CLOSED` when the batch was closed or cancelled or its pool
+ * joined or terminated; `G_IO_ERROR_INVALID_ARGUMENT` when @item is not in normal form.
  *
- * Returns: %TRUE when the task was added
+ * Returns: `TRUE` when the task was added
  *
  * Since: 1.0
  */
@@ -785,9 +785,9 @@ wp_batch_push_async (WpBatch            *self,
  * @error: return location for an error
  *
  * Ends [method@Batch.push_async]. The errors are those of [method@Batch.push], without
- * %G_IO_ERROR_WOULD_BLOCK, and %G_IO_ERROR_CANCELLED.
+ * `G_IO_ERROR_WOULD_BLOCK`, and `G_IO_ERROR_CANCELLED`.
  *
- * Returns: %TRUE when the task was added
+ * Returns: `TRUE` when the task was added
  *
  * Since: 1.0
  */
@@ -887,15 +887,15 @@ on_next_cancelled (GCancellable *cancellable, gpointer user_data)
  * @error: return location for an error
  *
  * Takes the next result, waiting for it: in the order of the items, or as they come when
- * [property@TaskOptions:ordered] is %FALSE. A task that failed is a result with an error, not an
+ * [property@TaskOptions:ordered] is `FALSE`. A task that failed is a result with an error, not an
  * error of this function.
  *
  * It blocks the calling thread and iterates no main context. A batch that is open and has no task in
  * flight makes it wait until another thread pushes or closes.
  *
- * Errors: %G_IO_ERROR_CANCELLED; %G_IO_ERROR_NOT_SUPPORTED when the results flow into the list.
+ * Errors: `G_IO_ERROR_CANCELLED`; `G_IO_ERROR_NOT_SUPPORTED` when the results flow into the list.
  *
- * Returns: (transfer full) (nullable): the result, or %NULL without error when the batch has ended and
+ * Returns: (transfer full) (nullable): the result, or `NULL` without error when the batch has ended and
  *   all results were taken
  *
  * Since: 1.0
@@ -982,7 +982,7 @@ wp_batch_next_async (WpBatch            *self,
  *
  * Ends [method@Batch.next_async]. The errors are those of [method@Batch.next].
  *
- * Returns: (transfer full) (nullable): the result, or %NULL without error when the batch has ended and
+ * Returns: (transfer full) (nullable): the result, or `NULL` without error when the batch has ended and
  *   all results were taken
  *
  * Since: 1.0
@@ -1001,7 +1001,7 @@ wp_batch_next_finish (WpBatch *self, GAsyncResult *result, GError **error)
  * @self: a batch
  *
  * Cancels every task that has not ended, and closes the batch. Tasks that wait end at once with
- * %G_IO_ERROR_CANCELLED. A running one sees [method@TaskContext.is_cancelled]; if it goes on for
+ * `G_IO_ERROR_CANCELLED`. A running one sees [method@TaskContext.is_cancelled]; if it goes on for
  * [property@WorkerPool:grace-period] its worker gets SIGTERM, and after as long again SIGKILL. Tasks of
  * other batches are not disturbed. Each task still ends as one result.
  *
