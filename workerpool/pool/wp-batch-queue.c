@@ -122,13 +122,13 @@ answer_later (WpBatchQueue *self, GTask *task, gboolean pushed, WpResult *result
 
   if (context == wp_delivery_get_context (self->delivery))
     {
-      wp_delivery_post (self->delivery, give_answer, answer);
+      wp_delivery_post (self->delivery, give_answer, answer, NULL);
     }
   else
     {
       g_autoptr (WpDelivery) delivery = wp_delivery_new (context);
 
-      wp_delivery_post (delivery, give_answer, answer);
+      wp_delivery_post (delivery, give_answer, answer, NULL);
     }
 }
 

@@ -293,9 +293,9 @@ post_delivery (WpBatch *self, gint64 time)
   self->posted = TRUE;
   g_atomic_ref_count_inc (&self->handle->ref_count);
   if (time == 0)
-    wp_delivery_post (self->delivery, deliver, self->handle);
+    wp_delivery_post (self->delivery, deliver, self->handle, (GDestroyNotify) handle_unref);
   else
-    wp_delivery_post_at (self->delivery, time, deliver, self->handle);
+    wp_delivery_post_at (self->delivery, time, deliver, self->handle, (GDestroyNotify) handle_unref);
 }
 
 static void

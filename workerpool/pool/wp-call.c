@@ -145,7 +145,7 @@ collect_call (gpointer data, gpointer unused)
   g_autoptr (WpDelivery) delivery = wp_delivery_ref (call->delivery);
 
   call->value = take_mapped (call->job, &call->error);
-  wp_delivery_post (delivery, return_call, task);
+  wp_delivery_post (delivery, return_call, task, NULL);
 }
 
 static void
@@ -161,7 +161,7 @@ on_call_changed (WpJob *job, gpointer data)
   if (call->is_map)
     wp_engine_call (job->engine, collect_call, task);
   else
-    wp_delivery_post (call->delivery, return_call, task);
+    wp_delivery_post (call->delivery, return_call, task, NULL);
 }
 
 void

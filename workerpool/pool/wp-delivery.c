@@ -10,29 +10,75 @@ typedef struct
 {
   WpDeliveryFunc func;
   gpointer data;
+  GDestroyNotify destroy;
 } Call;
 
-/* The source is attached while something waits; it holds a reference on the delivery then, and the
- * delivery none on it otherwise. */
-struct _WpDelivery
+/* The calls that wait. The source that is attached while there are any holds only these and not the delivery, which
+ * holds the context: a context that is never iterated again must not be kept alive by what waits in it. */
+typedef struct
 {
   gatomicrefcount ref_count;
-  GMainContext *context;
 
   GMutex lock;
   GArray *calls; /* Call */
   guint n_done;  /* of calls, from the front */
   gboolean attached;
+} CallQueue;
+
+struct _WpDelivery
+{
+  gatomicrefcount ref_count;
+  GMainContext *context;
+  CallQueue *queue;
 };
 
 typedef struct
 {
   GSource source;
-  WpDelivery *delivery;
+  CallQueue *queue;
 } DeliverySource;
 
+static void
+drop_call (const Call *call)
+{
+  if (call->destroy != NULL)
+    call->destroy (call->data);
+}
+
+static CallQueue *
+call_queue_new (void)
+{
+  CallQueue *self = g_new0 (CallQueue, 1);
+
+  g_atomic_ref_count_init (&self->ref_count);
+  g_mutex_init (&self->lock);
+  self->calls = g_array_new (FALSE, FALSE, sizeof (Call));
+
+  return self;
+}
+
+static CallQueue *
+call_queue_ref (CallQueue *self)
+{
+  g_atomic_ref_count_inc (&self->ref_count);
+  return self;
+}
+
+static void
+call_queue_unref (CallQueue *self)
+{
+  if (!g_atomic_ref_count_dec (&self->ref_count))
+    return;
+
+  for (guint i = self->n_done; i < self->calls->len; i++)
+    drop_call (&g_array_index (self->calls, Call, i));
+  g_array_unref (self->calls);
+  g_mutex_clear (&self->lock);
+  g_free (self);
+}
+
 static gboolean
-take_call (WpDelivery *self, Call *call)
+call_queue_take (CallQueue *self, Call *call)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
 
@@ -51,13 +97,13 @@ take_call (WpDelivery *self, Call *call)
 static gboolean
 delivery_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
 {
-  WpDelivery *self = ((DeliverySource *) source)->delivery;
+  CallQueue *queue = ((DeliverySource *) source)->queue;
   gint64 end = g_get_monotonic_time () + DISPATCH_MAX_US;
   Call call;
 
   do
     {
-      if (!take_call (self, &call))
+      if (!call_queue_take (queue, &call))
         return G_SOURCE_REMOVE;
 
       call.func (call.data);
@@ -70,7 +116,7 @@ delivery_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_d
 static void
 delivery_source_finalize (GSource *source)
 {
-  wp_delivery_unref (((DeliverySource *) source)->delivery);
+  call_queue_unref (((DeliverySource *) source)->queue);
 }
 
 static GSourceFuncs delivery_source_funcs = {
@@ -83,7 +129,7 @@ attach (WpDelivery *self)
 {
   g_autoptr (GSource) source = g_source_new (&delivery_source_funcs, sizeof (DeliverySource));
 
-  ((DeliverySource *) source)->delivery = wp_delivery_ref (self);
+  ((DeliverySource *) source)->queue = call_queue_ref (self->queue);
   g_source_set_static_name (source, "WorkerPool results");
   g_source_set_ready_time (source, 0);
   /* A callback that runs a nested main loop must still get the results it waits for. */
@@ -99,8 +145,7 @@ wp_delivery_new (GMainContext *context)
   g_atomic_ref_count_init (&self->ref_count);
   self->context = context != NULL ? g_main_context_ref (context)
                                   : g_main_context_ref (g_main_context_default ());
-  g_mutex_init (&self->lock);
-  self->calls = g_array_new (FALSE, FALSE, sizeof (Call));
+  self->queue = call_queue_new ();
 
   return self;
 }
@@ -118,8 +163,7 @@ wp_delivery_unref (WpDelivery *self)
   if (!g_atomic_ref_count_dec (&self->ref_count))
     return;
 
-  g_array_unref (self->calls);
-  g_mutex_clear (&self->lock);
+  call_queue_unref (self->queue);
   g_main_context_unref (self->context);
   g_free (self);
 }
@@ -131,34 +175,38 @@ wp_delivery_get_context (WpDelivery *self)
 }
 
 void
-wp_delivery_post (WpDelivery *self, WpDeliveryFunc func, gpointer data)
+wp_delivery_post (WpDelivery *self, WpDeliveryFunc func, gpointer data, GDestroyNotify destroy)
 {
-  const Call call = { func, data };
+  const Call call = { func, data, destroy };
   gboolean was_attached;
 
-  g_mutex_lock (&self->lock);
-  g_array_append_val (self->calls, call);
-  was_attached = self->attached;
-  self->attached = TRUE;
-  g_mutex_unlock (&self->lock);
+  g_mutex_lock (&self->queue->lock);
+  g_array_append_val (self->queue->calls, call);
+  was_attached = self->queue->attached;
+  self->queue->attached = TRUE;
+  g_mutex_unlock (&self->queue->lock);
 
   if (!was_attached)
     attach (self);
 }
 
-typedef struct
-{
-  WpDeliveryFunc func;
-  gpointer data;
-} TimedCall;
-
 static gboolean
 run_timed_call (gpointer user_data)
 {
-  TimedCall *timed = user_data;
+  Call *call = user_data;
 
-  timed->func (timed->data);
+  call->destroy = NULL;
+  call->func (call->data);
   return G_SOURCE_REMOVE;
+}
+
+static void
+timed_call_free (gpointer user_data)
+{
+  Call *call = user_data;
+
+  drop_call (call);
+  g_free (call);
 }
 
 static gboolean
@@ -172,14 +220,16 @@ static GSourceFuncs timed_source_funcs = {
 };
 
 void
-wp_delivery_post_at (WpDelivery *self, gint64 time, WpDeliveryFunc func, gpointer data)
+wp_delivery_post_at (WpDelivery     *self,
+                     gint64          time,
+                     WpDeliveryFunc  func,
+                     gpointer        data,
+                     GDestroyNotify  destroy)
 {
+  const Call call = { func, data, destroy };
   g_autoptr (GSource) source = g_source_new (&timed_source_funcs, sizeof (GSource));
-  TimedCall *timed = g_new (TimedCall, 1);
 
-  timed->func = func;
-  timed->data = data;
-  g_source_set_callback (source, run_timed_call, timed, g_free);
+  g_source_set_callback (source, run_timed_call, g_memdup2 (&call, sizeof call), timed_call_free);
   g_source_set_ready_time (source, time);
   g_source_set_static_name (source, "WorkerPool progress");
   g_source_attach (source, self->context);

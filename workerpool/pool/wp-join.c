@@ -49,7 +49,7 @@ answer_join (Join *join)
     return;
 
   g_atomic_ref_count_inc (&join->ref_count);
-  wp_delivery_post (join->delivery, return_join, join);
+  wp_delivery_post (join->delivery, return_join, join, NULL);
 }
 
 static void

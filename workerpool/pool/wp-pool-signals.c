@@ -118,7 +118,7 @@ post_emission (WpPoolSignals *self, Emission *emission)
 {
   g_atomic_ref_count_inc (&self->handle->ref_count);
   emission->handle = self->handle;
-  wp_delivery_post (self->delivery, emit, emission);
+  wp_delivery_post (self->delivery, emit, emission, (GDestroyNotify) emission_free);
 }
 
 static gboolean
