@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "helpers.h"
+
+WpTaskOptions *
+make_options (guint chunk_size, guint max_retries, WpOnError on_error)
+{
+  WpTaskOptions *options = wp_task_options_new ();
+
+  wp_task_options_set_chunk_size (options, chunk_size);
+  wp_task_options_set_max_retries (options, max_retries);
+  wp_task_options_set_on_error (options, on_error);
+  return options;
+}
+
+WpLauncher *
+make_launcher (WpTransport transport)
+{
+  g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
+  const char *argv[] = { program, NULL };
+
+  return wp_spawn_launcher_new (argv, transport);
+}
+
+GVariant *
+make_indices (guint64 n)
+{
+  g_autofree guint64 *indices = g_new (guint64, n);
+
+  for (guint64 i = 0; i < n; i++)
+    indices[i] = i;
+  return g_variant_new_fixed_array (G_VARIANT_TYPE_UINT64, indices, n, sizeof *indices);
+}
+
+void
+join_pool (WpWorkerPool *pool)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (wp_worker_pool_stop_and_join (pool, NULL, &error));
+  g_assert_no_error (error);
+}
+
+int
+apply_pid (WpWorkerPool *pool)
+{
+  g_autoptr (GVariant) result = NULL;
+  g_autoptr (GError) error = NULL;
+
+  result = wp_worker_pool_apply (pool, "pid", NULL, NULL, NULL, &error);
+  g_assert_no_error (error);
+  return g_variant_get_int32 (result);
+}
+
+WpBatch *
+start_batch (WpWorkerPool *pool, const char *function, WpTaskOptions *options)
+{
+  g_autoptr (GError) error = NULL;
+  WpBatch *batch = wp_worker_pool_start_batch (pool, function, options, &error);
+
+  g_assert_no_error (error);
+  return batch;
+}
+
+void
+push_item (WpBatch *batch, GVariant *item)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (wp_batch_push (batch, item, &error));
+  g_assert_no_error (error);
+}
+
+WpResult *
+next_result (WpBatch *batch)
+{
+  g_autoptr (GError) error = NULL;
+  WpResult *result = wp_batch_next (batch, NULL, &error);
+
+  g_assert_no_error (error);
+  return result;
+}
+
+void
+assert_indices (GVariant *results, guint64 n)
+{
+  g_assert_cmpuint (g_variant_n_children (results), ==, n);
+  for (guint64 i = 0; i < n; i++)
+    {
+      g_autoptr (GVariant) boxed = g_variant_get_child_value (results, i);
+      g_autoptr (GVariant) value = g_variant_get_variant (boxed);
+
+      g_assert_cmpuint (g_variant_get_uint64 (value), ==, i);
+    }
+}
+
+void
+outcome_clear (Outcome *outcome)
+{
+  g_clear_pointer (&outcome->value, g_variant_unref);
+  g_clear_error (&outcome->error);
+  outcome->done = FALSE;
+}
+
+void
+on_applied (GObject *source, GAsyncResult *result, gpointer data)
+{
+  Outcome *outcome = data;
+
+  g_assert_false (outcome->done);
+  outcome->value = wp_worker_pool_apply_finish (WP_WORKER_POOL (source), result, &outcome->error);
+  outcome->done = TRUE;
+}
+
+void
+on_mapped (GObject *source, GAsyncResult *result, gpointer data)
+{
+  Outcome *outcome = data;
+
+  g_assert_false (outcome->done);
+  outcome->value = wp_worker_pool_map_finish (WP_WORKER_POOL (source), result, &outcome->error);
+  outcome->done = TRUE;
+}
+
+void
+on_joined (GObject *source, GAsyncResult *result, gpointer data)
+{
+  Outcome *outcome = data;
+
+  g_assert_false (outcome->done);
+  wp_worker_pool_stop_and_join_finish (WP_WORKER_POOL (source), result, &outcome->error);
+  outcome->done = TRUE;
+}
+
+void
+on_pushed (GObject *source, GAsyncResult *result, gpointer data)
+{
+  Outcome *outcome = data;
+
+  g_assert_false (outcome->done);
+  wp_batch_push_finish (WP_BATCH (source), result, &outcome->error);
+  outcome->done = TRUE;
+}
+
+void
+iterate_pending (void)
+{
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <workerpool.h>
+
+G_BEGIN_DECLS
+
+/* Calls that a test expects to succeed. */
+
+WpTaskOptions *make_options  (guint chunk_size, guint max_retries, WpOnError on_error);
+/* Of workers that run this program. */
+WpLauncher    *make_launcher (WpTransport transport);
+/* at: 0, 1 … n - 1. (floating) */
+GVariant      *make_indices  (guint64 n);
+
+void           join_pool     (WpWorkerPool *pool);
+/* The process that ran a task. */
+int            apply_pid     (WpWorkerPool *pool);
+WpBatch       *start_batch   (WpWorkerPool *pool, const char *function, WpTaskOptions *options);
+void           push_item     (WpBatch *batch, GVariant *item);
+WpResult      *next_result   (WpBatch *batch);
+/* The results of a map of make_indices (n) over a function that returns what it got. */
+void           assert_indices (GVariant *results, guint64 n);
+
+/* What an asynchronous call came to; its user data. */
+typedef struct
+{
+  GVariant *value;
+  GError *error;
+  gboolean done;
+} Outcome;
+
+void           outcome_clear (Outcome *outcome);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Outcome, outcome_clear)
+
+void           on_applied    (GObject *source, GAsyncResult *result, gpointer outcome);
+void           on_mapped     (GObject *source, GAsyncResult *result, gpointer outcome);
+void           on_joined     (GObject *source, GAsyncResult *result, gpointer outcome);
+void           on_pushed     (GObject *source, GAsyncResult *result, gpointer outcome);
+
+/* Iterates the main context as long as something is ready. */
+void           iterate_pending (void);
+
+G_END_DECLS
