@@ -79,9 +79,18 @@ serve_idle (WpScheduler *scheduler, gint64 now, WpAction *action)
   return TRUE;
 }
 
+/* More is being pushed, and how large a chunk becomes depends on how long it is waited for. */
+static gboolean
+is_growing (const WpSchedulerBatch *batch)
+{
+  return batch->state == WP_SCHEDULER_BATCH_OPEN && batch->plan.chunk_size == 0 &&
+         batch->n_pending < get_useful_chunk_size (batch);
+}
+
 /* Only tasks that are known to be short wait behind others: no task should wait for a long one
  * while a worker idles elsewhere. When the batch whose turn it is has long tasks, the others do not
- * overtake it either. */
+ * overtake it either. Tasks that are pushed one by one gather into a chunk while no worker idles: a
+ * frame for each of them would cost more than they do. */
 static gboolean
 prefetch (WpScheduler *scheduler, gint64 now, WpAction *action)
 {
@@ -93,7 +102,7 @@ prefetch (WpScheduler *scheduler, gint64 now, WpAction *action)
 
   batch = wp_scheduler_get_next_batch (scheduler);
   ns = wp_run_time_get (batch->run_time);
-  if (ns == 0 || ns > WP_CHUNK_TARGET_NS)
+  if (ns == 0 || ns > WP_CHUNK_TARGET_NS || is_growing (batch))
     return FALSE;
 
   send_chunk (scheduler, scheduler->roomy.head->data, batch, now, action);
