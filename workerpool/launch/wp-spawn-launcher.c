@@ -83,8 +83,6 @@ spawn_with_socket (WpSpawnLauncher *self,
   g_subprocess_launcher_setenv (launcher, WP_OWNER_VARIABLE, owner, TRUE);
 
   subprocess = g_subprocess_launcher_spawnv (launcher, (const char *const *) self->argv, error);
-  /* Whatever holds the worker's end would keep the pool from seeing the worker's end of stream. */
-  g_subprocess_launcher_close (launcher);
   if (subprocess == NULL)
     return NULL;
 
