@@ -439,6 +439,22 @@ test_only_the_channel_is_inherited (void)
     close (inheritable[i]);
 }
 
+static void
+test_programs_of_tasks_inherit_no_channel (void)
+{
+  const WpTransport transports[] = { WP_TRANSPORT_SOCKET, WP_TRANSPORT_STDIO };
+
+  for (guint i = 0; i < G_N_ELEMENTS (transports); i++)
+    {
+      g_autoptr (Peer) peer = peer_start (transports[i]);
+      g_autoptr (Outcome) outcome = NULL;
+
+      peer_send_chunk (peer, 1, "descriptors_of_program", NUMBERS (0));
+      outcome = peer_collect (peer, 1);
+      outcome_assert_value (outcome, 0, "'0 1 2'");
+    }
+}
+
 /* A host behind a shell, with its standard error in a file. */
 static Peer *
 launch_with_errors_in (const char  *path,
@@ -540,10 +556,12 @@ test_stdio_cancels_by_message (void)
   g_autoptr (Peer) peer = peer_start (WP_TRANSPORT_STDIO);
   g_autoptr (Outcome) first = NULL;
   g_autoptr (Outcome) second = NULL;
+  g_autoptr (Outcome) third = NULL;
 
-  /* The second chunk and the end arrive while the first waits, and keep their order. */
+  /* The other chunks arrive while the first waits, and keep their order. */
   peer_send_chunk (peer, 1, "wait_for_cancel", NUMBERS (0));
   peer_send_chunk (peer, 2, "wait_for_cancel", NUMBERS (-1, 0));
+  peer_send_chunk (peer, 3, "widen", NUMBERS (1));
   send_cancel (peer, 2, 0);
   send_cancel (peer, 1, 1);
   send_cancel (peer, 1, 0);
@@ -556,6 +574,7 @@ test_stdio_cancels_by_message (void)
       WpTaskHead head;
 
       g_assert_true (peer_try_receive (peer, &frame));
+      g_assert_cmpuint (frame.header.sequence, ==, 2);
       if (frame.header.type != WP_FRAME_STARTED)
         continue;
       g_assert_true (wp_task_head_decode (&head, frame.head, frame.header.head_length, NULL));
@@ -574,6 +593,8 @@ test_stdio_cancels_by_message (void)
       outcome_add_frame (second, &frame);
     }
   outcome_assert_value (second, 1, "true");
+  third = peer_collect (peer, 3);
+  outcome_assert_value (third, 0, "int64 1");
   stop (peer);
 }
 
@@ -825,6 +846,7 @@ static const BracketedTest tests[] = {
   { "/worker/board/running-chunk-can-be-recalled-and-cancelled", test_recall_from_running_chunk },
   { "/worker/board/killed-worker-leaves-its-results", test_killed_worker_leaves_its_results },
   { "/worker/process/only-the-channel-is-inherited", test_only_the_channel_is_inherited },
+  { "/worker/process/programs-of-tasks-inherit-no-channel", test_programs_of_tasks_inherit_no_channel },
   { "/worker/process/end-of-channel-ends-it", test_end_of_channel_ends_worker },
   { "/worker/process/broken-protocol-ends-it", test_broken_protocol_ends_worker },
   { "/worker/process/interrupts-are-ignored", test_interrupts_are_ignored },
@@ -850,6 +872,8 @@ main (int   argc,
   if (g_strcmp0 (argv[1], "--own-a-parent") == 0)
     return own_a_worker (FALSE);
 
+  /* A shell's background jobs ignore SIGINT, and a worker would inherit that. */
+  signal (SIGINT, SIG_DFL);
   peer_warm_up (true_argv);
 
   return run_tests (argc, argv, tests, G_N_ELEMENTS (tests));
