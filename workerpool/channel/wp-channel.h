@@ -10,8 +10,8 @@ G_BEGIN_DECLS
 /* A framed, bidirectional connection that does not block: a GSocket (AF_UNIX, which can pass
  * descriptors), or a pair of streams (stdin and stdout, which cannot).
  *
- * Not thread-safe: the owner serialises the calls (the pool by its lock). Reading and writing never
- * block; wait() does, for the worker's side. */
+ * Not thread-safe: the owner serialises the calls (the pool by its lock), but one thread may receive
+ * while another sends. Reading and writing never block; wait() does, for the worker's side. */
 typedef struct _WpChannel WpChannel;
 
 /* Takes over the socket's use, and makes it non-blocking; keeps a reference. */

@@ -922,7 +922,7 @@ wp_batch_next (WpBatch *self, GCancellable *cancellable, GError **error)
             break;
           if ((result = wp_batch_queue_take (&self->queue)) != NULL || self->job->ended)
             break;
-          g_cond_wait (&self->job->condition, wp_engine_get_mutex (self->engine));
+          wp_engine_wait_for_job (self->engine, self->job, WP_JOB_RESULTS);
         }
       if (result != NULL)
         wp_batch_queue_serve (&self->queue);

@@ -88,7 +88,7 @@ wp_call_run (WpEngine      *engine,
 
   wp_engine_lock (engine);
   while (!job->ended)
-    g_cond_wait (&job->condition, wp_engine_get_mutex (engine));
+    wp_engine_wait_for_job (engine, job, WP_JOB_END);
   wp_engine_unlock (engine);
 
   g_cancellable_disconnect (cancellable, handler);

@@ -10,9 +10,22 @@
 /* Jobs */
 
 static void
-job_changed (WpJob *job)
+wake_waiting (WpEngine *self, WpJob *job)
 {
-  g_cond_broadcast (&job->condition);
+  if (job->n_waiting[WP_JOB_RESULTS] == 0 && (job->n_waiting[WP_JOB_END] == 0 || !job->ended))
+    return;
+
+  /* It is seldom that two have to be woken. */
+  if (self->to_wake == NULL)
+    self->to_wake = wp_job_ref (job);
+  else if (self->to_wake != job)
+    g_cond_broadcast (&job->condition);
+}
+
+static void
+job_changed (WpEngine *self, WpJob *job)
+{
+  wake_waiting (self, job);
   if (job->changed != NULL)
     job->changed (job, job->changed_data);
 }
@@ -53,7 +66,7 @@ wp_engine_add_results (WpEngine     *self,
   if (first_failure != NULL)
     stop_on_failure (self, job, first_failure);
 
-  job_changed (job);
+  job_changed (self, job);
 }
 
 static void
@@ -70,7 +83,7 @@ job_fail_tasks (WpEngine *self, WpJob *job, guint64 first, guint n, const GError
   if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     stop_on_failure (self, job, g_error_copy (error));
 
-  job_changed (job);
+  job_changed (self, job);
 }
 
 static GError *
@@ -148,13 +161,24 @@ wp_engine_stop_reading (WpEngine *self, WpLink *link)
 }
 
 void
+wp_engine_set_wake_time (WpEngine *self, gint64 time)
+{
+  __atomic_store_n (&self->wake_time, time, __ATOMIC_RELAXED);
+  g_source_set_ready_time (self->source, time == G_MAXINT64 ? -1 : (time + 999) / 1000);
+}
+
+void
 wp_engine_wake (WpEngine *self)
 {
-  if (self->wake_time == 0)
-    return;
+  wp_engine_wake_at (self, 0);
+}
 
-  self->wake_time = 0;
-  g_source_set_ready_time (self->source, 0);
+/* A wake-up too early finds nothing to do, and costs less than moving the time at every event. */
+void
+wp_engine_wake_at (WpEngine *self, gint64 time)
+{
+  if (time < self->wake_time && self->source != NULL)
+    wp_engine_set_wake_time (self, time);
 }
 
 void
@@ -346,7 +370,7 @@ run_action (WpEngine *self, const WpAction *action)
       job->scheduled = NULL;
       job->closed = TRUE;
       job->ended = TRUE;
-      job_changed (job);
+      job_changed (self, job);
       wp_job_unref (job);
       break;
 
@@ -371,7 +395,6 @@ void
 wp_engine_pump (WpEngine *self)
 {
   WpAction action;
-  gint64 deadline;
 
   /* An action may let a waiting caller push more; the loop that runs the action goes on with it. */
   if (self->pumping)
@@ -382,11 +405,5 @@ wp_engine_pump (WpEngine *self)
     run_action (self, &action);
   self->pumping = FALSE;
 
-  /* A wake-up too early finds nothing to do, and costs less than moving the time at every event. */
-  deadline = wp_scheduler_get_deadline (self->scheduler);
-  if (deadline < self->wake_time && self->source != NULL)
-    {
-      self->wake_time = deadline;
-      g_source_set_ready_time (self->source, deadline / 1000 + 1);
-    }
+  wp_engine_wake_at (self, wp_scheduler_get_deadline (self->scheduler));
 }

@@ -95,25 +95,27 @@ take_results (WpEngine            *self,
 static gboolean
 take_ready (WpEngine *self, WpLink *link, GError **error)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  WpLinkState state;
 
-  if (link->state != WP_LINK_STARTING)
+  wp_engine_lock (self);
+  state = link->state;
+  if (state == WP_LINK_STARTING)
     {
-      /* A worker that was asked to end before it reported in does so all the same. */
-      if (link->state == WP_LINK_STOPPING)
-        return TRUE;
-      g_set_error_literal (error, WP_ERROR, WP_ERROR_PROTOCOL, "reported in twice");
-      return FALSE;
+      link->state = WP_LINK_READY;
+      link->start_deadline = 0;
+      wp_scheduler_worker_ready (self->scheduler, link->id, link->board != NULL);
+      if (self->pool != NULL)
+        self->observer->worker_started (self->pool, link->id, link->pid);
+      wp_engine_pump (self);
     }
+  wp_engine_unlock (self);
 
-  link->state = WP_LINK_READY;
-  link->start_deadline = 0;
-  wp_scheduler_worker_ready (self->scheduler, link->id, link->board != NULL);
-  if (self->pool != NULL)
-    self->observer->worker_started (self->pool, link->id, link->pid);
-  wp_engine_pump (self);
+  /* A worker that was asked to end before it reported in does so all the same. */
+  if (state == WP_LINK_STARTING || state == WP_LINK_STOPPING)
+    return TRUE;
 
-  return TRUE;
+  g_set_error_literal (error, WP_ERROR, WP_ERROR_PROTOCOL, "reported in twice");
+  return FALSE;
 }
 
 static gboolean
@@ -164,10 +166,8 @@ wp_engine_read_frames (WpEngine *self, WpLink *link, GError **error)
       gboolean received;
       int attached = -1;
 
-      /* Only this thread reads and closes the channel; the lock is against those who write to it. */
-      wp_engine_lock (self);
+      /* Only this thread reads and closes the channel, and who writes to it does not mind. */
       received = wp_channel_receive (link->channel, &frame, &attached, &local_error);
-      wp_engine_unlock (self);
 
       if (attached >= 0)
         close (attached);

@@ -49,6 +49,7 @@ struct _WpEngine
   WpLink **links; /* n_jobs */
   guint64 n_jobs_submitted;
   GError *start_error; /* why the last worker did not come up */
+  WpJob *to_wake; /* a reference; its waiting threads are woken when the lock is released */
   GArray *stop_calls;  /* WpEngineCall */
 
   /* Work for the thread. */
@@ -56,9 +57,10 @@ struct _WpEngine
   GQueue signals;  /* worker ids */
   GQueue large_chunks;
   GArray *calls; /* WpEngineCall */
-  gint64 wake_time; /* as the source has it, ns */
+  gint64 wake_time; /* as the source has it, ns; stored atomically */
 
   GThread *thread; /* until it was joined */
+  gboolean ended;  /* the thread's own: it has nothing to do any more */
   gboolean joining;
   GCond stopped; /* the state is, or the thread was joined, or a wait was cancelled */
   GMainContext *context;
@@ -78,6 +80,10 @@ void         wp_large_chunk_free        (WpLargeChunk *large);
 void         wp_engine_pump             (WpEngine *self);
 /* Has the thread look at its work. */
 void         wp_engine_wake             (WpEngine *self);
+/* The same, at the time in nanoseconds at the latest. */
+void         wp_engine_wake_at          (WpEngine *self, gint64 time);
+/* Moves the time, G_MAXINT64 for never, also to a later one. */
+void         wp_engine_set_wake_time    (WpEngine *self, gint64 time);
 /* Polls for room to write exactly while something waits to be written. */
 void         wp_engine_update_polling   (WpEngine *self, WpLink *link);
 gboolean     wp_engine_start_polling    (WpEngine *self, WpLink *link);

@@ -131,7 +131,10 @@ launch (WpEngine *self, WpLink *link)
   else if (link->signal != 0)
     g_queue_push_tail (&self->signals, GUINT_TO_POINTER (link->id));
   else
-    link->start_deadline = wp_engine_now () + self->config.start_timeout * G_GINT64_CONSTANT (1000000);
+    {
+      link->start_deadline = wp_engine_now () + self->config.start_timeout * G_GINT64_CONSTANT (1000000);
+      wp_engine_wake_at (self, link->start_deadline);
+    }
   wp_engine_pump (self);
   wp_engine_unlock (self);
 
@@ -326,34 +329,45 @@ run_calls (WpEngine *self)
     }
 }
 
+/* What others have left for the thread; they wake it. */
+static gboolean
+has_work (WpEngine *self)
+{
+  return !g_queue_is_empty (&self->launches) || !g_queue_is_empty (&self->large_chunks) ||
+         !g_queue_is_empty (&self->signals) || self->calls->len > 0;
+}
+
 static gboolean
 engine_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
 {
   WpEngine *self = ((EngineSource *) source)->engine;
-  gint64 next;
+  gboolean work;
+  gint64 now;
 
   handle_events (self);
-  launch_all (self);
-  send_large_chunks (self);
-  run_calls (self);
+
+  /* Without the lock, which the threads that the events have woken want. Who sets an earlier time after this sees to
+   * another dispatch. */
+  now = wp_engine_now ();
+  if (now < __atomic_load_n (&self->wake_time, __ATOMIC_RELAXED))
+    return G_SOURCE_CONTINUE;
 
   wp_engine_lock (self);
   /* From here on a wake-up is a new one. */
-  self->wake_time = G_MAXINT64;
-  g_source_set_ready_time (source, -1);
+  wp_engine_set_wake_time (self, G_MAXINT64);
   wp_engine_pump (self);
-  next = check_start_deadlines (self, wp_engine_now ());
-  if (next < self->wake_time)
-    {
-      self->wake_time = next;
-      g_source_set_ready_time (source, next / 1000 + 1);
-    }
-  if (!g_queue_is_empty (&self->launches) || !g_queue_is_empty (&self->large_chunks) ||
-      self->calls->len > 0)
-    wp_engine_wake (self);
+  wp_engine_wake_at (self, check_start_deadlines (self, now));
+  work = has_work (self);
+  self->ended = self->state == ENGINE_STOPPED;
   wp_engine_unlock (self);
 
-  send_signals (self);
+  if (work)
+    {
+      launch_all (self);
+      send_large_chunks (self);
+      run_calls (self);
+      send_signals (self);
+    }
 
   return G_SOURCE_CONTINUE;
 }
@@ -362,14 +376,6 @@ static GSourceFuncs engine_source_funcs = {
   .dispatch = engine_source_dispatch,
 };
 
-static gboolean
-has_stopped (WpEngine *self)
-{
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
-
-  return self->state == ENGINE_STOPPED;
-}
-
 gpointer
 wp_engine_run (gpointer data)
 {
@@ -377,7 +383,7 @@ wp_engine_run (gpointer data)
   g_autoptr (GArray) calls = NULL;
 
   g_main_context_push_thread_default (self->context);
-  while (!has_stopped (self))
+  while (!self->ended)
     g_main_context_iteration (self->context, TRUE);
   g_main_context_pop_thread_default (self->context);
   run_calls (self);
@@ -403,6 +409,9 @@ wp_engine_source_new (WpEngine *self)
   ((EngineSource *) source)->engine = self;
   g_source_set_static_name (source, "WorkerPool engine");
   g_source_add_unix_fd (source, self->epoll, G_IO_IN);
+  /* To keep a source from recursing GLib takes its descriptor out of the poll and puts it back, at three system
+   * calls a dispatch; this one may recurse, below a launcher that runs its thread's main context. */
+  g_source_set_can_recurse (source, TRUE);
 
   return source;
 }

@@ -32,16 +32,35 @@ wp_engine_lock (WpEngine *self)
   g_mutex_lock (&self->lock);
 }
 
+/* A thread that is woken while the lock is held runs into it and sleeps again, which costs as much as a
+ * round trip to a worker. */
 void
 wp_engine_unlock (WpEngine *self)
 {
+  WpJob *job = g_steal_pointer (&self->to_wake);
+
   g_mutex_unlock (&self->lock);
+
+  if (job != NULL)
+    {
+      g_cond_broadcast (&job->condition);
+      wp_job_unref (job);
+    }
 }
 
-GMutex *
-wp_engine_get_mutex (WpEngine *self)
+void
+wp_engine_wait_for_job (WpEngine *self, WpJob *job, WpJobWait what)
 {
-  return &self->lock;
+  if (self->to_wake != NULL)
+    {
+      wp_engine_unlock (self);
+      wp_engine_lock (self);
+      return;
+    }
+
+  job->n_waiting[what]++;
+  g_cond_wait (&job->condition, &self->lock);
+  job->n_waiting[what]--;
 }
 
 WpEngine *

@@ -45,8 +45,8 @@ void      wp_engine_detach       (WpEngine *self);
 
 void      wp_engine_lock         (WpEngine *self);
 void      wp_engine_unlock       (WpEngine *self);
-/* The lock, for waiting on a job's condition. */
-GMutex   *wp_engine_get_mutex    (WpEngine *self);
+/* Wants the lock, and releases it meanwhile: waits until the job has changed, or for no reason. */
+void      wp_engine_wait_for_job (WpEngine *self, WpJob *job, WpJobWait what);
 
 /* All of these want the lock. */
 gboolean  wp_engine_is_open      (WpEngine *self, GError **error);

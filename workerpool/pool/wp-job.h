@@ -20,6 +20,14 @@ typedef struct _WpJob WpJob;
 /* Called with the engine's lock held after results came in, and when the job ended; may not call out. */
 typedef void (*WpJobFunc) (WpJob *job, gpointer data);
 
+/* What a thread can wait for. */
+typedef enum
+{
+  WP_JOB_END,
+  WP_JOB_RESULTS, /* or the end */
+  WP_JOB_N_WAITS,
+} WpJobWait;
+
 struct _WpJob
 {
   gatomicrefcount ref_count;
@@ -47,7 +55,8 @@ struct _WpJob
 
   WpJobFunc changed;
   gpointer changed_data;
-  GCond condition; /* signalled beside 'changed' */
+  GCond condition; /* signalled beside 'changed', to threads that wait for it: */
+  guint n_waiting[WP_JOB_N_WAITS];
 };
 
 /* options: (nullable). items: (transfer full). */
