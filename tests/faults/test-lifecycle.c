@@ -769,8 +769,8 @@ test_no_keep_alive (void)
           g_thread_yield ();
           census_take (&after);
         }
-      while (after.n_children > before.n_children || wp_worker_pool_get_n_workers (pool) > 0);
-      g_assert_cmpuint (after.n_mappings, ==, before.n_mappings);
+      while (after.n_children > before.n_children || after.n_mappings > before.n_mappings ||
+             wp_worker_pool_get_n_workers (pool) > 0);
     }
   join_pool (pool);
 }
