@@ -61,9 +61,6 @@ wp_call_run (WpEngine      *engine,
   gboolean submitted;
   gulong handler = 0;
 
-  if (g_cancellable_set_error_if_cancelled (cancellable, error))
-    return NULL;
-
   if (wp_engine_is_current_thread (engine))
     {
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,

@@ -268,8 +268,11 @@ run_call (WpWorkerPool  *self,
           GCancellable  *cancellable,
           GError       **error)
 {
-  g_autoptr (WpEngine) engine = items != NULL ? ensure_engine (self, error) : NULL;
+  g_autoptr (WpEngine) engine = NULL;
 
+  /* A call that was cancelled before it began leaves the pool as it was. */
+  if (items != NULL && !g_cancellable_set_error_if_cancelled (cancellable, error))
+    engine = ensure_engine (self, error);
   if (engine == NULL)
     {
       g_clear_pointer (&items, wp_items_free);
