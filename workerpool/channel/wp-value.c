@@ -32,6 +32,23 @@ count_containers (const char *type)
   return n;
 }
 
+/* From this many children on, a value is worth wrapping anew. */
+#define WP_VALUE_MANY_CHILDREN 64
+
+/* A serialised value that GVariant does not trust is searched from the start for each of its children, also when
+ * it is known to be in normal form: at 60,000 children one takes 10 microseconds. */
+static GVariant *
+trust (GVariant *value)
+{
+  g_autoptr (GBytes) bytes = NULL;
+
+  if (!g_variant_is_container (value) || g_variant_n_children (value) < WP_VALUE_MANY_CHILDREN)
+    return g_variant_ref (value);
+
+  bytes = g_variant_get_data_as_bytes (value);
+  return g_variant_ref_sink (g_variant_new_from_bytes (g_variant_get_type (value), bytes, TRUE));
+}
+
 /* Only subtrees that hold variants have to be looked into: the type tells the rest. */
 static const char *
 find_flaw (GVariant *value,
@@ -39,6 +56,7 @@ find_flaw (GVariant *value,
            gboolean *may_be_deep)
 {
   const char *type = g_variant_get_type_string (value);
+  g_autoptr (GVariant) trusted = NULL;
   gsize n_children;
 
   if (strchr (type, 'h') != NULL)
@@ -50,11 +68,12 @@ find_flaw (GVariant *value,
   if (strchr (type, 'v') == NULL)
     return NULL;
 
-  n_children = g_variant_n_children (value);
+  trusted = trust (value);
+  n_children = g_variant_n_children (trusted);
   /* The key of a dictionary entry is never a container. */
   for (gsize i = *type == '{' ? 1 : 0; i < n_children; i++)
     {
-      g_autoptr (GVariant) child = g_variant_get_child_value (value, i);
+      g_autoptr (GVariant) child = g_variant_get_child_value (trusted, i);
       const char *flaw = find_flaw (child, depth + 1, may_be_deep);
 
       if (flaw != NULL)

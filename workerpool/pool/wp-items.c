@@ -2,6 +2,13 @@
 
 #include "pool/wp-items.h"
 
+#include "channel/wp-value.h"
+
+/* GVariant finds a child of a serialised array that it does not trust by searching from the start, also when the
+ * array is known to be in normal form. An array of small elements is therefore wrapped anew as what it is; one of large
+ * elements is left alone, because it may not be serialised yet and that would copy it. */
+#define WRAP_BELOW_BYTES 4096
+
 struct _WpItems
 {
   guint64 n;
@@ -23,13 +30,14 @@ struct _WpItems
 gboolean
 wp_items_check (const char *argument, GVariant *value, GError **error)
 {
-  if (g_variant_is_normal_form (value))
+  const char *flaw = wp_value_get_flaw (value);
+
+  if (flaw == NULL)
     return TRUE;
 
   g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-               "%s of type “%s” is not in normal form: its bytes are not what a serialiser writes; "
-               "pass what g_variant_get_normal_form() makes of it if the difference does not matter",
-               argument, g_variant_get_type_string (value));
+               "%s, of type “%.64s”, cannot be sent to a worker: it %s", argument,
+               g_variant_get_type_string (value), flaw);
   return FALSE;
 }
 
@@ -73,6 +81,13 @@ wp_items_new_array (GVariant *items)
     {
       self->fixed_type = type;
       self->fixed_data = g_variant_get_data (items);
+    }
+  else if (self->n > 0 && g_variant_get_size (items) / self->n < WRAP_BELOW_BYTES)
+    {
+      g_autoptr (GBytes) bytes = g_variant_get_data_as_bytes (items);
+
+      g_variant_unref (self->array);
+      self->array = g_variant_ref_sink (g_variant_new_from_bytes (g_variant_get_type (items), bytes, TRUE));
     }
 
   return self;
