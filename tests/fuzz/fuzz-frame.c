@@ -115,8 +115,6 @@ read_head (const WpFrame *frame)
 
     case WP_FRAME_CONFIGURE:
     case WP_FRAME_READY:
-    case WP_FRAME_LIST:
-    case WP_FRAME_FUNCTIONS:
     case WP_FRAME_STOP:
       break;
 

@@ -179,10 +179,6 @@ save_others (GByteArray *stream, WpPayloadWriter *writer)
   add_frame (stream, WP_FRAME_CONFIGURE, WP_FRAME_ATTACHED, NULL, 0, writer);
   add_text (writer, "{'pid': <1234>}");
   add_frame (stream, WP_FRAME_READY, 0, NULL, 0, writer);
-  add_frame (stream, WP_FRAME_LIST, 0, NULL, 0, NULL);
-  add_text (writer, "'one'");
-  add_text (writer, "'two'");
-  add_frame (stream, WP_FRAME_FUNCTIONS, 0, NULL, 0, writer);
   save ("greeting", "\7", stream);
 
   wp_task_head_encode (&task, head);

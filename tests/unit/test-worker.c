@@ -598,35 +598,26 @@ test_stdio_cancels_by_message (void)
   stop (peer);
 }
 
-/* The names that a LIST frame brings; an error where the worker cannot tell. */
-static Outcome *
-list (Peer       *peer,
-      const char *path)
-{
-  g_autoptr (Outcome) outcome = outcome_new ();
-  g_auto (WpFrame) frame = { 0 };
-
-  peer_send (peer, WP_FRAME_LIST, 0, path != NULL ? g_variant_new_string (path) : NULL, -1);
-  peer_receive (peer, WP_FRAME_FUNCTIONS, &frame);
-  outcome_add_payload (outcome, frame.body, 0);
-
-  return g_steal_pointer (&outcome);
-}
-
 static void
-test_list_tells_functions (void)
+test_host_lists_functions (void)
 {
   g_autoptr (Peer) peer = peer_start (WP_TRANSPORT_SOCKET);
   g_autofree char *first = peer_get_function ("identity");
-  g_autoptr (Outcome) registered = list (peer, NULL);
-  g_autoptr (Outcome) declared = list (peer, g_getenv ("WORKERPOOL_TEST_MODULE"));
-  g_autoptr (Outcome) missing = list (peer, "/nowhere/absent.so");
+  g_autoptr (Outcome) lists = NULL;
+  g_autofree const char **declared = NULL;
+  gsize n_names;
 
-  g_assert_cmpuint (registered->values->len, ==, 0);
-  g_assert_cmpuint (declared->values->len, ==, 4);
-  g_assert_cmpstr (g_variant_get_string (declared->values->pdata[0], NULL), ==, first);
-  g_assert_cmpuint (missing->values->len, ==, 1);
-  g_assert_error ((GError *) missing->errors->pdata[0], WP_ERROR, WP_ERROR_UNKNOWN_FUNCTION);
+  peer_send_chunk_with (peer, 1, WP_FUNCTION_LIST, "", 0,
+                        g_variant_new_parsed ("[('',), (%s,), ('/nowhere/absent.so',)]",
+                                              g_getenv ("WORKERPOOL_TEST_MODULE")),
+                        0);
+  lists = peer_collect (peer, 1);
+
+  outcome_assert_value (lists, 0, "@as []");
+  declared = g_variant_get_strv (lists->values->pdata[1], &n_names);
+  g_assert_cmpuint (n_names, ==, 4);
+  g_assert_cmpstr (declared[0], ==, first);
+  g_assert_error ((GError *) lists->errors->pdata[2], WP_ERROR, WP_ERROR_UNKNOWN_FUNCTION);
 }
 
 static void
@@ -857,7 +848,7 @@ static const BracketedTest tests[] = {
   { "/worker/stdio/each-task-is-announced", test_stdio_announces_each_task },
   { "/worker/stdio/cancels-by-message", test_stdio_cancels_by_message },
   { "/worker/stdio/option-needs-no-environment", test_stdio_option_needs_no_environment },
-  { "/worker/host/list-tells-functions", test_list_tells_functions },
+  { "/worker/host/lists-its-functions", test_host_lists_functions },
   { "/worker/host/explains-itself", test_host_explains_itself },
 };
 

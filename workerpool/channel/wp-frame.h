@@ -38,8 +38,6 @@ typedef enum
   WP_FRAME_RESULTS,       /* worker → pool: results of some tasks of chunk 'sequence' */
   WP_FRAME_STARTED,       /* worker → pool, channels without a board: a task starts */
   WP_FRAME_CANCEL,        /* pool → worker, channels without a board: cancel the running task */
-  WP_FRAME_LIST,          /* pool → worker: which functions do you offer? */
-  WP_FRAME_FUNCTIONS,     /* worker → pool, answers LIST: names, one payload record each */
   WP_FRAME_STOP,          /* pool → worker: end after the chunks already sent */
   WP_FRAME_LAST = WP_FRAME_STOP,
 } WpFrameType;

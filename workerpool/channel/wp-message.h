@@ -6,6 +6,9 @@
 
 G_BEGIN_DECLS
 
+/* The name of the function that lists a host's functions. */
+#define WP_FUNCTION_LIST "workerpool:functions"
+
 /* The heads of the frames that have one. Pure. Decoding fails with WP_ERROR_PROTOCOL. */
 
 /* The longest name of a function or a codec: a path and a symbol fit, and a head stays well within

@@ -3,6 +3,7 @@
 #include "pool/wp-worker-pool.h"
 
 #include "channel/wp-error.h"
+#include "channel/wp-message.h"
 #include "channel/wp-process.h"
 #include "launch/wp-host.h"
 #include "launch/wp-spawn-launcher.h"
@@ -89,8 +90,6 @@
 #define DEFAULT_START_TIMEOUT 30000
 /* Enough to finish a file or to roll back; short for somebody who has pressed Cancel. */
 #define DEFAULT_GRACE_PERIOD 500
-/* Answered by every worker: the names of its host's functions. */
-#define FUNCTION_LIST "workerpool:functions"
 
 typedef enum
 {
@@ -1363,7 +1362,7 @@ wp_worker_pool_list_functions (WpWorkerPool *self,
 
   g_return_val_if_fail (WP_IS_WORKER_POOL (self), NULL);
 
-  names = wp_worker_pool_apply (self, FUNCTION_LIST, g_variant_new ("(s)", module != NULL ? module : ""),
+  names = wp_worker_pool_apply (self, WP_FUNCTION_LIST, g_variant_new ("(s)", module != NULL ? module : ""),
                                 NULL, cancellable, error);
   if (names == NULL)
     return NULL;

@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "channel/wp-error.h"
+#include "channel/wp-message.h"
 #include "channel/wp-process.h"
+#include "worker/wp-function-list.h"
 #include "worker/wp-module.h"
 #include "worker/wp-program.h"
 
@@ -101,6 +103,9 @@ wp_function_lookup (const char *name,
 
   if (function != NULL)
     return function;
+
+  if (g_str_equal (name, WP_FUNCTION_LIST))
+    return wp_function_list_new ();
 
   if (wp_module_is_function_name (name))
     return wp_module_lookup (name, error);

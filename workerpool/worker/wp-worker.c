@@ -14,7 +14,6 @@
 #include "channel/wp-payload.h"
 #include "channel/wp-process.h"
 #include "worker/wp-function-private.h"
-#include "worker/wp-module.h"
 #include "worker/wp-outbox.h"
 #include "worker/wp-program.h"
 #include "worker/wp-task.h"
@@ -453,54 +452,6 @@ run_chunk (WpWorker      *self,
   return wp_outbox_flush (self->outbox, now, error);
 }
 
-/* LIST asks for the functions that were registered, or, when its body is the path of a module, for the module's. */
-static gboolean
-list_functions (WpWorker      *self,
-                const WpFrame *frame,
-                GError       **error)
-{
-  g_autoptr (WpPayloadWriter) writer = wp_payload_writer_new ();
-  g_auto (WpPayloadReader) reader = { NULL };
-  g_autoptr (GError) module_error = NULL;
-  g_auto (GStrv) names = NULL;
-  GError *read_error = NULL;
-  WpRecord record;
-
-  wp_payload_reader_init (&reader, frame->body, FALSE);
-  if (wp_payload_reader_next (&reader, &record, &read_error))
-    {
-      g_autoptr (GVariant) path = wp_payload_reader_get_value (&reader, &record);
-
-      if (!g_variant_is_of_type (path, G_VARIANT_TYPE_STRING))
-        return set_protocol_error (error, "a module's path that is no string");
-      names = wp_module_list_functions (g_variant_get_string (path, NULL), &module_error);
-    }
-  else if (read_error != NULL)
-    {
-      g_propagate_error (error, read_error);
-      return FALSE;
-    }
-  else
-    {
-      names = wp_list_functions ();
-    }
-
-  for (guint i = 0; names != NULL && names[i] != NULL; i++)
-    {
-      g_autoptr (GVariant) name = g_variant_ref_sink (g_variant_new_string (names[i]));
-
-      wp_payload_writer_add (writer, name);
-    }
-  if (module_error != NULL)
-    wp_payload_writer_add_error (writer, module_error);
-
-  /* Frames go out in the order in which they were asked for. */
-  if (!wp_outbox_flush (self->outbox, get_now (), error))
-    return FALSE;
-
-  return send_payload (self, WP_FRAME_FUNCTIONS, writer, error);
-}
-
 /* Returns when the pool asks for the end (TRUE), or cannot be served any more. */
 static gboolean
 serve (WpWorker *self,
@@ -524,10 +475,6 @@ serve (WpWorker *self,
           handled = handle_cancel (self, &frame, error);
           break;
 
-        case WP_FRAME_LIST:
-          handled = list_functions (self, &frame, error);
-          break;
-
         case WP_FRAME_STOP:
           return wp_outbox_flush (self->outbox, get_now (), error);
 
@@ -535,7 +482,6 @@ serve (WpWorker *self,
         case WP_FRAME_READY:
         case WP_FRAME_RESULTS:
         case WP_FRAME_STARTED:
-        case WP_FRAME_FUNCTIONS:
         default:
           handled = set_protocol_error (error, "a frame that only workers send, or settings twice");
           break;
