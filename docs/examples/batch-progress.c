@@ -69,8 +69,8 @@ on_finished (WpBatch *batch, gpointer user_data)
   Squares *self = user_data;
 
   g_printerr ("\n");
-  g_print ("%" G_GUINT64_FORMAT " tasks, sum %" G_GUINT64_FORMAT "\n", wp_batch_get_n_completed (batch),
-           self->sum);
+  g_print ("%" G_GUINT64_FORMAT " tasks, sum %" G_GUINT64_FORMAT "\n",
+           wp_batch_get_n_completed (batch), self->sum);
   g_main_loop_quit (self->loop);
 }
 

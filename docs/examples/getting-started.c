@@ -24,7 +24,8 @@ main (int argc, char *argv[])
     return wp_worker_main ();
 
   pool = wp_worker_pool_new (0);
-  squares = wp_worker_pool_map (pool, "square", g_variant_new_parsed ("[1, 2, 3, 4]"), NULL, NULL, &error);
+  squares = wp_worker_pool_map (pool, "square", g_variant_new_parsed ("[1, 2, 3, 4]"), NULL, NULL,
+                                &error);
   if (squares == NULL)
     g_error ("%s", error->message);
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <workerpool.h>
 
-/* Counts the primes below a number. It runs long, so it asks now and then whether it should go on. */
+/* Counts the primes below a number. It may run long, so it asks whether it should go on. */
 static GVariant *
 count_primes (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
 {
@@ -62,6 +62,7 @@ main (int argc, char *argv[])
   g_autoptr (GCancellable) cancellable = NULL;
   g_autoptr (GMainLoop) loop = NULL;
   guint64 ends[] = { 10, 1000, 100000 };
+  GVariant *items;
 
   wp_register_function ("count-primes", count_primes, NULL, NULL);
   if (wp_worker_is_requested ())
@@ -74,11 +75,10 @@ main (int argc, char *argv[])
   cancellable = g_cancellable_new ();
   g_unix_signal_add (SIGINT, on_interrupted, cancellable);
 
+  items = g_variant_new_fixed_array (G_VARIANT_TYPE_UINT64, ends, G_N_ELEMENTS (ends),
+                                     sizeof ends[0]);
   pool = wp_worker_pool_new (0);
-  wp_worker_pool_map_async (pool, "count-primes",
-                            g_variant_new_fixed_array (G_VARIANT_TYPE_UINT64, ends, G_N_ELEMENTS (ends),
-                                                       sizeof ends[0]),
-                            NULL, cancellable, on_counted, loop);
+  wp_worker_pool_map_async (pool, "count-primes", items, NULL, cancellable, on_counted, loop);
   g_print ("Counting; Ctrl-C cancels\n");
   g_main_loop_run (loop);
 

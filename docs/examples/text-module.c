@@ -4,10 +4,8 @@
 #include <workerpool.h>
 
 /* What the generic host looks up by name must be exported. */
-G_MODULE_EXPORT GVariant *count_words (WpTaskContext *context,
-                                       GVariant      *args,
-                                       gpointer       user_data,
-                                       GError       **error);
+G_MODULE_EXPORT GVariant *
+count_words (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error);
 G_MODULE_EXPORT extern const char *const wp_module_functions[];
 
 /* What the module offers; for people and tools that ask. */
@@ -20,8 +18,8 @@ count_words (WpTaskContext *context, GVariant *args, gpointer user_data, GError 
 
   if (!g_variant_is_of_type (args, G_VARIANT_TYPE_STRING))
     {
-      g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "count_words takes a string, not “%s”",
-                   g_variant_get_type_string (args));
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                   "count_words takes a string, not “%s”", g_variant_get_type_string (args));
       return NULL;
     }
 

@@ -16,8 +16,8 @@ main (int argc, char *argv[])
   g_autofree char *text = NULL;
 
   setlocale (LC_ALL, "");
-  counts = wp_worker_pool_map (pool, function, g_variant_new_parsed ("['one', 'one two three']"), NULL, NULL,
-                               &error);
+  counts = wp_worker_pool_map (pool, function, g_variant_new_parsed ("['one', 'one two three']"),
+                               NULL, NULL, &error);
   if (counts == NULL)
     {
       g_printerr ("%s\n", error->message);
