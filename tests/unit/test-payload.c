@@ -733,6 +733,97 @@ test_odd_domains (void)
   g_assert_error (passed, g_quark_from_string (too_long), 3);
 }
 
+static GVariant *
+random_number (void)
+{
+  switch (g_test_rand_int_range (0, 5))
+    {
+    case 0:
+      return g_variant_new_byte (g_test_rand_int_range (0, 256));
+    case 1:
+      return g_variant_new_int64 (g_test_rand_int ());
+    case 2:
+      return g_variant_new_boolean (g_test_rand_bit ());
+    case 3:
+      return g_variant_new_string ("between");
+    default:
+      return g_variant_new_int32 (g_test_rand_int ());
+    }
+}
+
+/* Random runs, with errors between, read by next () alone and with numbers passed over. */
+static void
+test_numbers_are_skipped (void)
+{
+  g_autoptr (GError) failure = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_FAILED, "between");
+
+  for (guint round = 0; round < 500; round++)
+    {
+      g_autoptr (WpPayloadWriter) writer = wp_payload_writer_new ();
+      g_autoptr (GBytes) bytes = NULL;
+      g_auto (WpPayloadReader) each = { 0 };
+      g_auto (WpPayloadReader) some = { 0 };
+      WpRecord expected, record;
+
+      for (gint n = g_test_rand_int_range (1, 20); n > 0; n--)
+        {
+          g_autoptr (GVariant) value = g_variant_ref_sink (random_number ());
+
+          for (gint i = g_test_rand_int_range (1, 6); i > 0; i--)
+            wp_payload_writer_add (writer, value);
+          if (g_test_rand_bit ())
+            wp_payload_writer_add_error (writer, failure);
+        }
+      bytes = finish (writer);
+      wp_payload_reader_init (&each, bytes, FALSE);
+      wp_payload_reader_init (&some, bytes, FALSE);
+
+      while (wp_payload_reader_next (&some, &record, NULL))
+        {
+          guint most = g_test_rand_int_range (0, 8);
+          guint n = wp_payload_reader_skip_numbers (&some, &record, most);
+
+          g_assert_cmpuint (n, <=, most);
+          for (guint i = 0; i <= n; i++)
+            {
+              g_assert_true (wp_payload_reader_next (&each, &expected, NULL));
+              g_assert_cmpstr (expected.type, ==, record.type);
+              g_assert_cmpuint (expected.length, ==, record.length);
+              g_assert_cmpint (expected.is_error, ==, record.is_error);
+              g_assert_true (expected.value ==
+                             (const guint8 *) record.value + i * WP_RECORD_NUMBER_STRIDE);
+            }
+        }
+      g_assert_false (wp_payload_reader_next (&each, &expected, NULL));
+    }
+}
+
+static void
+test_cut_numbers_are_not_skipped (void)
+{
+  static const gint32 numbers[] = { 1, 2, 3 };
+  g_autoptr (WpPayloadWriter) writer = wp_payload_writer_new ();
+  g_autoptr (GBytes) bytes = NULL;
+
+  wp_payload_writer_add_fixed (writer, G_VARIANT_TYPE_INT32, numbers, sizeof numbers[0],
+                               G_N_ELEMENTS (numbers));
+  bytes = finish (writer);
+
+  for (gsize cut = 1; cut < WP_RECORD_NUMBER_STRIDE; cut++)
+    {
+      g_autoptr (GBytes) rest = g_bytes_new_from_bytes (bytes, 0, g_bytes_get_size (bytes) - cut);
+      g_autoptr (GError) error = NULL;
+      g_auto (WpPayloadReader) reader = { 0 };
+      WpRecord record;
+
+      wp_payload_reader_init (&reader, rest, FALSE);
+      g_assert_true (wp_payload_reader_next (&reader, &record, NULL));
+      g_assert_cmpuint (wp_payload_reader_skip_numbers (&reader, &record, G_MAXUINT), ==, 1);
+      g_assert_false (wp_payload_reader_next (&reader, &record, &error));
+      g_assert_error (error, WP_ERROR, WP_ERROR_PROTOCOL);
+    }
+}
+
 /* Last, because it uses up what the process allows. */
 static void
 test_domains_are_limited (void)
@@ -781,6 +872,8 @@ main (int argc, char **argv)
     { "/payload/reader/what-passes-is-normal", test_mutated },
     { "/payload/reader/small-values-do-not-keep-the-payload", test_small_values_are_copies },
     { "/payload/reader/large-values-are-not-copied", test_large_values_are_views },
+    { "/payload/reader/skips-just-the-numbers", test_numbers_are_skipped },
+    { "/payload/reader/cut-numbers-are-not-skipped", test_cut_numbers_are_not_skipped },
     { "/payload/error/keeps-domain-code-and-message", test_errors_keep_identity },
     { "/payload/error/is-no-value", test_error_among_values },
     { "/payload/error/long-messages-are-cut", test_long_messages_are_cut },

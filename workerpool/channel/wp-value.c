@@ -95,6 +95,17 @@ is_normal_when_sent (GVariant *value)
   return g_variant_is_normal_form (sent);
 }
 
+/* Any bytes are numbers, but GVariant looks at each element. A size that is no multiple of the
+ * element's shows as an array without elements. */
+static gboolean
+is_normal (GVariant *value, const char *type)
+{
+  if (type[0] == 'a' && strchr ("ynqiuxtd", type[1]) != NULL)
+    return g_variant_n_children (value) > 0 || g_variant_get_size (value) == 0;
+
+  return g_variant_is_normal_form (value);
+}
+
 const char *
 wp_value_get_flaw (GVariant *value)
 {
@@ -107,7 +118,7 @@ wp_value_get_flaw (GVariant *value)
 
   if (strlen (type) > WP_PAYLOAD_MAX_TYPE)
     return flaw_type;
-  if (!g_variant_is_normal_form (value))
+  if (!is_normal (value, type))
     return flaw_form;
 
   flaw = find_flaw (value, 0, &may_be_deep);

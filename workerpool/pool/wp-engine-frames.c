@@ -29,7 +29,7 @@ check_results (GBytes  *payload,
     {
       if (record.is_error && *n_records >= skip && (*n_failed)++ == 0)
         *first_failure = wp_payload_reader_get_error (&reader, &record);
-      (*n_records)++;
+      *n_records += 1 + wp_payload_reader_skip_numbers (&reader, &record, G_MAXUINT - 1 - *n_records);
     }
 
   if (malformed == NULL)

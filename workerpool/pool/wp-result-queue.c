@@ -210,18 +210,23 @@ typedef struct
 } VariantArray;
 
 static void
+variant_array_reserve (VariantArray *array, gsize end)
+{
+  if (end <= array->allocated)
+    return;
+
+  array->allocated = MAX (end, array->allocated + array->allocated / 2);
+  array->data = g_realloc (array->data, array->allocated);
+}
+
+static void
 variant_array_add (VariantArray *array, gconstpointer value, gsize length, const char *type)
 {
   gsize start = (array->size + 7) & ~(gsize) 7;
   gsize type_length = strlen (type);
   gsize end = start + length + 1 + type_length;
 
-  if (end > array->allocated)
-    {
-      array->allocated = MAX (end, array->allocated + array->allocated / 2);
-      array->data = g_realloc (array->data, array->allocated);
-    }
-
+  variant_array_reserve (array, end);
   memset (array->data + array->size, 0, start - array->size);
   if (length > 0)
     memcpy (array->data + start, value, length);
@@ -230,6 +235,44 @@ variant_array_add (VariantArray *array, gconstpointer value, gsize length, const
 
   array->size = end;
   array->ends[array->n++] = end;
+}
+
+/* The numbers that follow a record, of its type: as variant_array_add (), in words. A number of less
+ * than 8 bytes, the zero byte and the type share one word; behind one of 8 they have their own. */
+static void
+variant_array_add_numbers (VariantArray *array, const WpRecord *record, guint n)
+{
+  const guint8 *number = record->value;
+  const gsize bits = record->length * 8;
+  const gsize stride = bits < 64 ? 8 : 16;
+  const guint64 mask = bits < 64 ? (G_GUINT64_CONSTANT (1) << bits) - 1 : G_MAXUINT64;
+  const guint64 type = (guint64) (guint8) record->type[0] << (bits + 8) % 64;
+  guint8 *element;
+  gsize end;
+
+  variant_array_reserve (array, ((array->size + 7) & ~(gsize) 7) + n * stride);
+  memset (array->data + array->size, 0, -array->size & 7);
+  element = array->data + ((array->size + 7) & ~(gsize) 7);
+  end = element - array->data + record->length + 2;
+
+  for (guint i = 0; i < n; i++)
+    {
+      guint64 word;
+
+      number += WP_RECORD_NUMBER_STRIDE;
+      memcpy (&word, number, sizeof word);
+      word &= mask;
+      if (bits < 64)
+        word |= type;
+      else
+        memcpy (element + sizeof word, &type, sizeof type);
+      memcpy (element, &word, sizeof word);
+
+      array->ends[array->n++] = end;
+      array->size = end;
+      element += stride;
+      end += stride;
+    }
 }
 
 static gsize
@@ -286,14 +329,19 @@ collect_serialised (WpResultQueue *self, gsize n_bytes)
       for (guint i = 0; i < run->n; i++)
         {
           WpRecord record = { .is_error = TRUE };
+          guint n_numbers = 0;
 
-          if (run->payload != NULL)
-            wp_payload_reader_next (&reader, &record, NULL);
+          if (run->payload != NULL && wp_payload_reader_next (&reader, &record, NULL))
+            n_numbers = wp_payload_reader_skip_numbers (&reader, &record, run->n - i - 1);
 
           if (record.is_error)
             variant_array_add (&array, NULL, 0, "mv");
           else
             variant_array_add (&array, record.value, record.length, record.type);
+
+          if (n_numbers > 0)
+            variant_array_add_numbers (&array, &record, n_numbers);
+          i += n_numbers;
         }
     }
 
