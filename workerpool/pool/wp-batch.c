@@ -657,7 +657,8 @@ check_item (GVariant *item, GError **error)
  *
  * Errors: `G_IO_ERROR_WOULD_BLOCK` when as many tasks are in flight as may be: take a result, or use
  * [method@Batch.push_async]; `WP_ERROR_CLOSED` when the batch was closed or cancelled or its pool
- * joined or terminated; `G_IO_ERROR_INVALID_ARGUMENT` when @item is not in normal form.
+ * joined or terminated; `G_IO_ERROR_INVALID_ARGUMENT` when @item cannot be sent: it holds a
+ * file handle, is nested too deep, or is not in normal form.
  *
  * Returns: `TRUE` when the task was added
  *

@@ -1348,7 +1348,8 @@ wp_worker_pool_start_batch (WpWorkerPool  *self,
  * Asks a worker which functions its host offers, and waits for the answer. The errors are those of
  * [method@WorkerPool.apply].
  *
- * Returns: (transfer full) (array zero-terminated=1): the names, sorted, or `NULL` with @error set
+ * Returns: (transfer full) (array zero-terminated=1): the names, those of a host sorted and those of a module in its
+ *   own order, ready to be called, or `NULL` with @error set
  *
  * Since: 1.0
  */
