@@ -123,22 +123,25 @@ describe_failure (WpEngine *self, WpJob *job, const WpAction *action)
 void
 wp_engine_update_polling (WpEngine *self, WpLink *link)
 {
-  int input = wp_channel_get_input_fd (link->channel);
-  int output = wp_channel_get_output_fd (link->channel);
-  gboolean writing = wp_channel_has_output (link->channel);
-  struct epoll_event event = { .events = EPOLLIN, .data.u32 = link->id };
+  const int input = wp_channel_get_input_fd (link->channel);
+  const int output = wp_channel_get_output_fd (link->channel);
+  const gboolean writing = wp_channel_has_output (link->channel);
+  struct epoll_event event = { .data.u32 = link->id };
 
-  /* Called on each change; asking for what is asked for already costs a system call, so reading, the
-   * lasting interest, is registered once and only writing comes and goes. */
+  if (!link->reading || link->writing == writing)
+    return;
+
+  link->writing = writing;
   if (input == output)
     {
       event.events = EPOLLIN | (writing ? EPOLLOUT : 0);
       epoll_ctl (self->epoll, EPOLL_CTL_MOD, input, &event);
-      return;
     }
-
-  event.events = EPOLLOUT;
-  epoll_ctl (self->epoll, writing ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, output, &event);
+  else
+    {
+      event.events = EPOLLOUT;
+      epoll_ctl (self->epoll, writing ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, output, &event);
+    }
 }
 
 gboolean
@@ -228,18 +231,13 @@ wp_engine_send_chunk_bytes (WpEngine            *self,
                   guint                n_tasks)
 {
   g_autoptr (GError) error = NULL;
-  gboolean had_output = wp_channel_has_output (link->channel);
 
-  if (wp_channel_send (link->channel, header, head, body, -1, &error))
-    {
-      if (wp_channel_has_output (link->channel) != had_output)
-        wp_engine_update_polling (self, link);
-    }
-  else if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE))
-    {
-      answer_chunk (self, link, header->sequence, n_tasks, error);
-    }
   /* Any other error is the end of the channel, which is going to be read. */
+  if (!wp_channel_send (link->channel, header, head, body, -1, &error) &&
+      g_error_matches (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE))
+    answer_chunk (self, link, header->sequence, n_tasks, error);
+
+  wp_engine_update_polling (self, link);
 }
 
 static void
@@ -262,6 +260,7 @@ send_chunk (WpEngine *self, const WpAction *action)
   if (job->shared_fd >= 0 && wp_link_can_share (link))
     {
       wp_channel_send_shared (link->channel, &header, head, job->shared_fd, job->shared_length, NULL);
+      wp_engine_update_polling (self, link);
       return;
     }
 
@@ -331,6 +330,7 @@ run_action (WpEngine *self, const WpAction *action)
     case WP_ACTION_STOP_WORKER:
       link->state = WP_LINK_STOPPING;
       wp_link_send_stop (link);
+      wp_engine_update_polling (self, link);
       break;
 
     case WP_ACTION_KILL_WORKER:
@@ -354,6 +354,7 @@ run_action (WpEngine *self, const WpAction *action)
     case WP_ACTION_CANCEL_TASK:
       if (wp_engine_find_held (self, action->worker, action->sequence, &chunk))
         wp_link_cancel_task (link, chunk.sequence, chunk.n_tasks, chunk.n_results);
+      wp_engine_update_polling (self, link);
       break;
 
     case WP_ACTION_FAIL_TASKS:

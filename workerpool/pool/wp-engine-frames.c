@@ -57,6 +57,12 @@ take_results (WpEngine            *self,
   if (!check_results (payload, 0, &n_records, &n_failed, &first_failure, error))
     return FALSE;
 
+  if (n_records == 0 && !salvage && !(header->flags & WP_FRAME_DONE))
+    {
+      g_set_error_literal (error, WP_ERROR, WP_ERROR_PROTOCOL, "sent results that hold none");
+      return FALSE;
+    }
+
   if (n_records != head->n_results)
     {
       g_set_error (error, WP_ERROR, WP_ERROR_PROTOCOL,
@@ -118,6 +124,31 @@ take_ready (WpEngine *self, WpLink *link, GError **error)
   return FALSE;
 }
 
+/* Each task starts once and after the one before, so that a worker cannot keep its pool busy with this. */
+static gboolean
+take_started (WpEngine *self, WpLink *link, guint64 sequence, guint offset, GError **error)
+{
+  WpHeldChunk chunk;
+  gboolean expected;
+
+  wp_engine_lock (self);
+  expected = link->board == NULL && wp_engine_find_held (self, link->id, sequence, &chunk) &&
+             offset < chunk.n_tasks && offset == chunk.n_results &&
+             (link->started_sequence != sequence || link->started_offset < offset);
+  if (expected)
+    {
+      link->started_sequence = sequence;
+      link->started_offset = offset;
+    }
+  wp_engine_unlock (self);
+
+  if (!expected)
+    g_set_error (error, WP_ERROR, WP_ERROR_PROTOCOL,
+                 "started task %u of chunk %" G_GUINT64_FORMAT " out of turn", offset, sequence);
+
+  return expected;
+}
+
 static gboolean
 take_frame (WpEngine *self, WpLink *link, WpFrame *frame, GError **error)
 {
@@ -134,13 +165,8 @@ take_frame (WpEngine *self, WpLink *link, WpFrame *frame, GError **error)
              take_results (self, link, &frame->header, &results, frame->body, FALSE, error);
 
     case WP_FRAME_STARTED:
-      if (!wp_task_head_decode (&task, frame->head, frame->header.head_length, error))
-        return FALSE;
-      wp_engine_lock (self);
-      link->started_sequence = frame->header.sequence;
-      link->started_offset = task.offset;
-      wp_engine_unlock (self);
-      return TRUE;
+      return wp_task_head_decode (&task, frame->head, frame->header.head_length, error) &&
+             take_started (self, link, frame->header.sequence, task.offset, error);
 
     case WP_FRAME_CONFIGURE:
     case WP_FRAME_CHUNK:

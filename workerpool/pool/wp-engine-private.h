@@ -84,7 +84,7 @@ void         wp_engine_wake             (WpEngine *self);
 void         wp_engine_wake_at          (WpEngine *self, gint64 time);
 /* Moves the time, G_MAXINT64 for never, also to a later one. */
 void         wp_engine_set_wake_time    (WpEngine *self, gint64 time);
-/* Polls for room to write exactly while something waits to be written. */
+/* Polls for room to write exactly while something waits to be written: to be called after each send. */
 void         wp_engine_update_polling   (WpEngine *self, WpLink *link);
 gboolean     wp_engine_start_polling    (WpEngine *self, WpLink *link);
 void         wp_engine_stop_reading     (WpEngine *self, WpLink *link);

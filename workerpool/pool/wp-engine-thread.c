@@ -132,6 +132,7 @@ launch (WpEngine *self, WpLink *link)
     g_queue_push_tail (&self->signals, GUINT_TO_POINTER (link->id));
   else
     {
+      wp_engine_update_polling (self, link);
       link->start_deadline = wp_engine_now () + self->config.start_timeout * G_GINT64_CONSTANT (1000000);
       wp_engine_wake_at (self, link->start_deadline);
     }
@@ -224,8 +225,7 @@ send_large_chunks (WpEngine *self)
             wp_channel_send_shared (link->channel, &large->header, large->head, fd, length, NULL);
           else if (wp_engine_find_held (self, link->id, large->header.sequence, &chunk))
             wp_engine_send_chunk_bytes (self, link, &large->header, large->head, large->body, chunk.n_tasks);
-          if (wp_channel_has_output (link->channel))
-            wp_engine_update_polling (self, link);
+          wp_engine_update_polling (self, link);
           wp_engine_pump (self);
         }
       wp_engine_unlock (self);
@@ -234,6 +234,15 @@ send_large_chunks (WpEngine *self)
         close (fd);
       wp_large_chunk_free (large);
     }
+}
+
+/* The worker's side of the channel is closed; else it is this side that cannot go on. */
+static gboolean
+is_end_of_channel (const GError *error)
+{
+  return g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CLOSED) ||
+         g_error_matches (error, G_IO_ERROR, G_IO_ERROR_PARTIAL_INPUT) ||
+         g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED);
 }
 
 static void
@@ -254,8 +263,7 @@ handle_events (WpEngine *self)
         {
           wp_engine_lock (self);
           wp_channel_flush (link->channel, NULL);
-          if (!wp_channel_has_output (link->channel))
-            wp_engine_update_polling (self, link);
+          wp_engine_update_polling (self, link);
           wp_engine_unlock (self);
         }
 
@@ -263,10 +271,15 @@ handle_events (WpEngine *self)
         continue;
 
       wp_engine_lock (self);
-      if (link->state == WP_LINK_STOPPING && error->domain != WP_ERROR)
-        wp_engine_stop_reading (self, link);
-      else if (error->domain == WP_ERROR)
+      if (error->domain == WP_ERROR)
         wp_engine_give_up_on (self, link, g_steal_pointer (&error));
+      else if (link->state == WP_LINK_STOPPING)
+        wp_engine_stop_reading (self, link);
+      else if (!is_end_of_channel (error))
+        wp_engine_give_up_on (self, link,
+                              g_error_new (WP_ERROR, WP_ERROR_WORKER_DIED,
+                                           "was ended because nothing can be received from it: %s",
+                                           error->message));
       else
         {
           /* Most often the worker is dying, and how it dies says more than that its channel ended. One

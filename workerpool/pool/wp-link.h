@@ -32,6 +32,7 @@ typedef struct
   WpBoard *board; /* NULL on a channel that cannot share memory */
   int pid;
   gboolean reading; /* its channel is still open */
+  gboolean writing; /* the engine polls for room to write */
   int signal;       /* to be sent by the engine's thread, or 0 */
   gint64 start_deadline;
   GError *cause;    /* why the pool ended it, or what it did wrong; NULL: it ended by itself */

@@ -183,7 +183,8 @@ wp_module_list_functions (const char *path,
   builder = g_strv_builder_new ();
   for (guint i = 0; names[i] != NULL; i++)
     {
-      g_autofree char *name = g_strdup_printf ("%s:%s", path, names[i]);
+      g_autofree char *valid = g_utf8_make_valid (names[i], -1);
+      g_autofree char *name = g_strdup_printf ("%s:%s", path, valid);
 
       g_strv_builder_add (builder, name);
     }
