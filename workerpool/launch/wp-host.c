@@ -16,7 +16,14 @@ wp_host_get_default_argv (GError **error)
   const char *folder;
 
   if (wp_process_is_host ())
-    return wp_process_get_argv (error);
+    {
+      g_autoptr (GError) cause = NULL;
+      char **own = wp_process_get_argv (&cause);
+
+      if (own == NULL)
+        g_set_error (error, WP_ERROR, WP_ERROR_START_FAILED, "The workers cannot be started: %s", cause->message);
+      return own;
+    }
 
   folder = g_getenv (WP_HOST_DIR_VARIABLE);
   if (folder != NULL && *folder != '\0')

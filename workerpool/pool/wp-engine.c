@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "channel/wp-board.h"
@@ -104,6 +105,14 @@ wp_engine_ref (WpEngine *self)
   return self;
 }
 
+static void
+close_epoll (WpEngine *self)
+{
+  if (self->epoll >= 0)
+    close (self->epoll);
+  self->epoll = -1;
+}
+
 void
 wp_engine_unref (WpEngine *self)
 {
@@ -117,8 +126,7 @@ wp_engine_unref (WpEngine *self)
       g_main_context_unref (self->context);
     }
   g_clear_pointer (&self->thread, g_thread_unref);
-  if (self->epoll >= 0)
-    close (self->epoll);
+  close_epoll (self);
   g_queue_clear_full (&self->large_chunks, (GDestroyNotify) wp_large_chunk_free);
   g_queue_clear (&self->launches);
   g_queue_clear (&self->signals);
@@ -171,6 +179,19 @@ wp_engine_is_stopped (WpEngine *self)
   return self->state == ENGINE_STOPPED;
 }
 
+/* GLib ends the process when it cannot make the descriptor by which a context is woken. */
+static gboolean
+can_make_context (void)
+{
+  int fd = eventfd (0, EFD_CLOEXEC);
+
+  if (fd < 0)
+    return FALSE;
+
+  close (fd);
+  return TRUE;
+}
+
 /* FALSE when the system has no thread or descriptor left. */
 static gboolean
 ensure_thread (WpEngine *self, GError **error)
@@ -181,10 +202,11 @@ ensure_thread (WpEngine *self, GError **error)
     return TRUE;
 
   self->epoll = epoll_create1 (EPOLL_CLOEXEC);
-  if (self->epoll < 0)
+  if (self->epoll < 0 || !can_make_context ())
     {
       g_set_error (error, WP_ERROR, WP_ERROR_START_FAILED, "the pool cannot start: %s",
                    g_strerror (errno));
+      close_epoll (self);
       return FALSE;
     }
 
@@ -198,8 +220,7 @@ ensure_thread (WpEngine *self, GError **error)
       g_source_destroy (self->source);
       g_clear_pointer (&self->source, g_source_unref);
       g_clear_pointer (&self->context, g_main_context_unref);
-      close (self->epoll);
-      self->epoll = -1;
+      close_epoll (self);
       g_atomic_ref_count_dec (&self->ref_count);
       g_set_error (error, WP_ERROR, WP_ERROR_START_FAILED, "the pool cannot start its thread: %s",
                    local_error->message);
