@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -44,7 +45,8 @@ scratch_attach (void)
 
       /* A file without a name: there is nothing to clean up, however the test ends. */
       fd = open (g_get_tmp_dir (), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-      if (fd < 0 || ftruncate (fd, sizeof (Scratch)) < 0)
+      /* Also for a worker of another user. */
+      if (fd < 0 || fchmod (fd, 0666) < 0 || ftruncate (fd, sizeof (Scratch)) < 0)
         g_error ("Cannot make the memory of the test: %s", g_strerror (errno));
       name = g_strdup_printf ("/proc/%d/fd/%d", (int) getpid (), fd);
       g_setenv (SCRATCH_VARIABLE, name, TRUE);
