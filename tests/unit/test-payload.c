@@ -176,10 +176,12 @@ test_store (void)
   for (gsize i = 0; i < G_N_ELEMENTS (texts); i++)
     {
       g_autoptr (GVariant) value = parse (texts[i]);
+      const char *type = g_variant_get_type_string (value);
+      gboolean same = g_strcmp0 (previous_type, type) == 0;
       gsize stored;
 
       memset (buffer + size, 0xaa, 4096 - size);
-      stored = wp_payload_store (buffer + size, 4096 - size, previous_type, value, FALSE);
+      stored = wp_payload_store (buffer + size, 4096 - size, type, same, value, FALSE);
       g_assert_cmpuint (stored, >, 0);
       g_assert_cmpuint (buffer[size + stored], ==, 0xaa);
 
@@ -187,14 +189,14 @@ test_store (void)
         {
           g_autofree guint8 *small = g_malloc (MAX (space, 1));
 
-          g_assert_cmpuint (wp_payload_store (small, space, previous_type, value, FALSE), ==, 0);
+          g_assert_cmpuint (wp_payload_store (small, space, type, same, value, FALSE), ==, 0);
         }
-      g_assert_cmpuint (wp_payload_store (buffer + size, stored, previous_type, value, FALSE), ==,
+      g_assert_cmpuint (wp_payload_store (buffer + size, stored, type, same, value, FALSE), ==,
                         stored);
 
       size += stored;
       g_free (previous_type);
-      previous_type = g_strdup (g_variant_get_type_string (value));
+      previous_type = g_strdup (type);
     }
 
   bytes = g_bytes_new (buffer, size);

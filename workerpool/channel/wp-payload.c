@@ -395,13 +395,13 @@ wp_payload_writer_finish (WpPayloadWriter *writer)
 gsize
 wp_payload_store (guint8 *buffer,
                   gsize space,
-                  const char *previous_type,
+                  const char *type,
+                  gboolean same_type_before,
                   GVariant *value,
                   gboolean is_error)
 {
-  const char *type = g_variant_get_type_string (value);
   gsize size = g_variant_get_size (value);
-  gsize type_length = same_type (previous_type, type) ? 0 : strlen (type);
+  gsize type_length = same_type_before ? 0 : strlen (type);
   gsize prefix_size = get_prefix_size (type_length, size);
   gsize padded = ALIGN_8 (size);
 

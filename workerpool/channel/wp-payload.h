@@ -57,12 +57,13 @@ gsize            wp_payload_writer_get_size  (WpPayloadWriter *writer);
  * Returns: (transfer full) (element-type GBytes) */
 GPtrArray       *wp_payload_writer_finish    (WpPayloadWriter *writer);
 
-/* Appends one record at buffer (8-aligned), for a caller that owns the memory (the board).
- * previous_type: the type of the record before in the same payload, or NULL. Returns the bytes written, or 0 when the
- * record would not fit in 'space' (nothing useful has been written then). */
+/* Appends one record at buffer (8-aligned), for a caller that owns the memory (the board). type: the
+ * value's; same_type_before: the record before in the same payload has it too. Returns the bytes
+ * written, or 0 when the record would not fit in 'space' (nothing useful has been written then). */
 gsize            wp_payload_store            (guint8     *buffer,
                                               gsize       space,
-                                              const char *previous_type,
+                                              const char *type,
+                                              gboolean    same_type_before,
                                               GVariant   *value,
                                               gboolean    is_error);
 

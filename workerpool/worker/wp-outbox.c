@@ -179,6 +179,14 @@ wp_outbox_begin_chunk (WpOutbox *self,
     self->since = now;
 }
 
+/* Most types have one character. */
+static gboolean
+is_same_type (const char *one,
+              const char *other)
+{
+  return one[0] == other[0] && one[1] == other[1] && (one[1] == '\0' || strcmp (one, other) == 0);
+}
+
 /* FALSE: no room. */
 static gboolean
 store (WpOutbox   *self,
@@ -188,7 +196,7 @@ store (WpOutbox   *self,
        gint64      elapsed)
 {
   gsize position = self->n_results > 0 ? self->end : self->open + WP_RESULTS_OVERHEAD;
-  gboolean same_type = self->n_results > 0 && strcmp (type, self->type) == 0;
+  gboolean same_type = self->n_results > 0 && is_same_type (type, self->type);
   gsize space;
   gsize stored;
 
@@ -200,7 +208,7 @@ store (WpOutbox   *self,
   if (!is_error)
     space = MIN (space, WP_RECORD_MAX);
 
-  stored = wp_payload_store (self->buffer + position, space, same_type ? self->type : NULL, value, is_error);
+  stored = wp_payload_store (self->buffer + position, space, type, same_type, value, is_error);
   if (stored == 0)
     return FALSE;
 
