@@ -569,6 +569,7 @@ function pythonHost() {
 async function checkHost(host, checkThrown) {
     const pool = new Wp.WorkerPool({n_jobs: 2, host});
 
+    expectEqual(pool.list_functions(null, null), ['echo', 'fail', 'square', 'throw', 'where']);
     expectEqual((await pool.map_async('square', numbers(...range(100)), null, null)).recursiveUnpack(),
         range(100).map(n => n * n));
     const values = [
@@ -591,6 +592,15 @@ async function checkHost(host, checkThrown) {
     await expectError(Wp.Error, Wp.Error.UNKNOWN_FUNCTION, pool.apply_async('nowhere', null, null, null));
     await pool.stop_and_join_async(null);
 }
+
+test('host/lists-the-functions-of-a-module', async () => {
+    const pool = Wp.WorkerPool.new(1);
+
+    expectEqual(pool.list_functions(null, null), []);
+    expect(pool.list_functions(MODULE, null).includes(SQUARE), `${SQUARE} is not listed`);
+    await expectError(Wp.Error, Wp.Error.UNKNOWN_FUNCTION, () => pool.list_functions('/nowhere/absent.so', null));
+    pool.stop_and_join(null);
+});
 
 test('host/in-javascript-is-called-from-javascript', () => checkHost(gjsHost(), thrown => {
     expect(thrown instanceof TypeError, `${thrown} is no TypeError`);

@@ -561,6 +561,7 @@ def gjs_host():
 
 def check_host(argv, throws):
     pool = Wp.WorkerPool(n_jobs=2, host=argv)
+    expect_equal(pool.list_functions(None, None), ['echo', 'fail', 'square', 'throw', 'where'])
     expect_equal(pool.map('square', numbers(*range(100)), None, None).unpack(), [n * n for n in range(100)])
     for value in (GLib.Variant('s', 'ä'), GLib.Variant('(ba{sv})', (True, {'key': GLib.Variant('d', 0.5)})),
                   GLib.Variant.new_from_bytes(GLib.VariantType('ay'), GLib.Bytes(b'x' * 1000000), True)):
@@ -572,6 +573,15 @@ def check_host(argv, throws):
     expect({worker for worker, _, _ in places} <= {0, 1}, places)
     throws(pool)
     expect_error(Wp.error_quark(), Wp.Error.UNKNOWN_FUNCTION, pool.apply, 'nowhere', None, None, None)
+    pool.stop_and_join(None)
+
+
+@test('host/lists-the-functions-of-a-module')
+def _():
+    pool = Wp.WorkerPool.new(1)
+    expect_equal(pool.list_functions(None, None), [])
+    expect(SQUARE in pool.list_functions(MODULE, None), f'{SQUARE} is not listed')
+    expect_error(Wp.error_quark(), Wp.Error.UNKNOWN_FUNCTION, pool.list_functions, '/nowhere/absent.so', None)
     pool.stop_and_join(None)
 
 

@@ -8,59 +8,6 @@ private const int LOOK_INTERVAL_MS = 5;
 private string hold_folder;
 private string hold_path;
 
-// Functions that workers run.
-
-private Variant square (Wp.TaskContext context, Variant args) throws GLib.Error {
-    int64 number = args.get_int32 ();
-
-    return new Variant.int64 (number * number);
-}
-
-private Variant fail (Wp.TaskContext context, Variant args) throws GLib.Error {
-    throw new IOError.NOT_FOUND ("failed as asked");
-}
-
-private Variant fail_odd (Wp.TaskContext context, Variant args) throws GLib.Error {
-    if (args.get_int32 () % 2 == 1)
-        throw new IOError.INVALID_DATA ("%d is odd", args.get_int32 ());
-
-    return square (context, args);
-}
-
-private Variant echo (Wp.TaskContext context, Variant args) throws GLib.Error {
-    return args;
-}
-
-private Variant where (Wp.TaskContext context, Variant args) throws GLib.Error {
-    return new Variant ("(utb)", context.get_worker_id (), context.get_task_index (), context.is_cancelled ());
-}
-
-// Says that it runs, by the file PATH.running, and runs until there is a file PATH.
-private Variant wait_for_file (string path, Wp.TaskContext? context) throws GLib.Error {
-    FileUtils.set_contents (path + ".running", "");
-
-    while (!FileUtils.test (path, FileTest.EXISTS)) {
-        if (context != null && context.is_cancelled ())
-            return new Variant.boolean (false);
-        Thread.usleep (1000);
-    }
-
-    return new Variant.boolean (true);
-}
-
-// A function with data of its own.
-private class Holder : Object {
-    public bool minds_cancel { get; construct; }
-
-    public Holder (bool minds_cancel) {
-        Object (minds_cancel: minds_cancel);
-    }
-
-    public Variant run (Wp.TaskContext context, Variant args) throws GLib.Error {
-        return wait_for_file (args.get_string (), minds_cancel ? context : null);
-    }
-}
-
 // Helpers
 
 private delegate bool Condition ();
@@ -710,9 +657,13 @@ private void test_changes () {
 
 // Hosts
 
-private void test_own_host () {
-    assert_cmpstr (string.joinv (" ", Wp.list_functions ()), CompareOperator.EQ,
-        "echo fail fail_odd hold hold_on square where");
+private async void own_functions () throws GLib.Error {
+    const string FUNCTIONS = "echo fail fail_odd hold hold_on square where";
+    var pool = new Wp.WorkerPool (1);
+
+    assert_cmpstr (string.joinv (" ", Wp.list_functions ()), CompareOperator.EQ, FUNCTIONS);
+    assert_cmpstr (string.joinv (" ", pool.list_functions ()), CompareOperator.EQ, FUNCTIONS);
+    pool.stop_and_join ();
     Wp.register_function ("more", square);
     assert_true (Wp.unregister_function ("more"));
     assert_false (Wp.unregister_function ("more"));
@@ -763,13 +714,7 @@ private void test_other_host (string variable) {
 }
 
 public int main (string[] args) {
-    Wp.register_function ("square", square);
-    Wp.register_function ("fail", fail);
-    Wp.register_function ("fail_odd", fail_odd);
-    Wp.register_function ("echo", echo);
-    Wp.register_function ("where", where);
-    Wp.register_function ("hold", new Holder (true).run);
-    Wp.register_function ("hold_on", new Holder (false).run);
+    register_functions ();
     if (Wp.Worker.is_requested ())
         return Wp.Worker.main ();
 
@@ -817,7 +762,8 @@ public int main (string[] args) {
         run (cb => start_method.begin (cb), r => start_method.end (r)));
     Test.add_func ("/vala/properties/changes-after-the-start-warn", test_changes);
     Test.add_func ("/vala/properties/changes-after-the-start-warn/subprocess", test_changes_subprocess);
-    Test.add_func ("/vala/host/knows-the-functions-that-it-registered", test_own_host);
+    Test.add_func ("/vala/host/knows-the-functions-that-it-registered", () =>
+        run (cb => own_functions.begin (cb), r => own_functions.end (r)));
     Test.add_func ("/vala/host/is-this-program-with-delegates", () =>
         run (cb => own_values.begin (cb), r => own_values.end (r)));
     Test.add_func ("/vala/host/in-python-is-called-from-vala", () => test_other_host ("WORKERPOOL_PYTHON_HOST"));
