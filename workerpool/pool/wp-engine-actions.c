@@ -334,6 +334,8 @@ run_action (WpEngine *self, const WpAction *action)
       break;
 
     case WP_ACTION_KILL_WORKER:
+      link->unwanted |= self->state != ENGINE_RUNNING || link->state == WP_LINK_LAUNCHING ||
+                        link->state == WP_LINK_STARTING;
       wp_engine_signal_later (self, link, action->signal);
       break;
 

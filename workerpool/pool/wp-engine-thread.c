@@ -82,12 +82,12 @@ on_process_ended (GObject *object, GAsyncResult *result, gpointer user_data)
 
   wp_engine_lock (self);
   wp_engine_stop_reading (self, link);
-  asked = link->state == WP_LINK_STOPPING;
+  asked = link->unwanted || (link->state == WP_LINK_STOPPING && link->cause == NULL && status == 0);
   pid = link->pid;
   reason = wp_link_describe_exit (link, status);
   if (self->pool != NULL)
     self->observer->worker_exited (self->pool, link->id, pid,
-                                   asked && link->cause == NULL && status == 0 ? NULL : reason);
+                                   asked ? NULL : reason);
   report_gone (self, link, reason);
   wp_engine_unlock (self);
 }

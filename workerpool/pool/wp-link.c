@@ -29,6 +29,7 @@ wp_link_reset (WpLink *self)
   self->signal = 0;
   self->reading = FALSE;
   self->writing = FALSE;
+  self->unwanted = FALSE;
   self->start_deadline = 0;
   self->started_sequence = 0;
   self->started_offset = 0;

@@ -34,6 +34,7 @@ typedef struct
   gboolean reading; /* its channel is still open */
   gboolean writing; /* the engine polls for room to write */
   int signal;       /* to be sent by the engine's thread, or 0 */
+  gboolean unwanted; /* it is killed because it is not needed any more, not for what it did */
   gint64 start_deadline;
   GError *cause;    /* why the pool ended it, or what it did wrong; NULL: it ended by itself */
 
