@@ -217,8 +217,8 @@ static void
 on_result (WpBatch *batch, guint64 index, GVariant *value, gpointer user_data)
 {
   Run *run = user_data;
-  g_autoptr (GVariant) item = take_item (run, index);
 
+  g_hash_table_remove (run->active, GSIZE_TO_POINTER (index));
   if (run->stopped)
     return;
 
