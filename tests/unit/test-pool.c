@@ -476,6 +476,29 @@ test_started_workers (void)
   g_assert_cmpuint (n_notified, ==, 6);
 }
 
+/* Workers that have not reported in when the pool is joined are killed, but not for anything they did. */
+static void
+test_unwanted_workers (void)
+{
+  const char *host[] = { "sleep", "1000", NULL };
+  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (2);
+  g_autoptr (GError) error = NULL;
+  guint n_exited = 0;
+  Census census;
+
+  wp_worker_pool_set_host (pool, host);
+  g_signal_connect (pool, "worker-exited", G_CALLBACK (on_exited), &n_exited);
+  g_assert_true (wp_worker_pool_start (pool, &error));
+  g_assert_no_error (error);
+  do
+    census_take (&census);
+  while (census.n_children < 2);
+
+  join_pool (pool);
+  while (n_exited < 2)
+    g_main_context_iteration (NULL, TRUE);
+}
+
 /* Arguments */
 
 static void
@@ -631,6 +654,7 @@ static const FaultTest tests[] = {
   { "/pool/counters", test_counters },
   { "/pool/signals/name-tasks", test_signals_name_tasks },
   { "/pool/signals/started-workers", test_started_workers },
+  { "/pool/signals/unwanted-workers-exit-without-error", test_unwanted_workers },
   { "/pool/arguments/none-is-the-empty-tuple", test_no_arguments },
   { "/pool/arguments/wait-for-a-busy-worker", test_full_socket },
   { "/pool/functions/are-listed", test_list_functions },

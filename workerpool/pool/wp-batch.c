@@ -86,6 +86,7 @@ struct _WpBatch
 
   /*< only used in the batch's context >*/
   GPtrArray *list; /* WpResult; NULL until asked for */
+  GQueue outgoing; /* WpResult, to be emitted */
   gint64 notified; /* when */
   guint64 notified_completed;
   guint64 notified_failed;
@@ -238,47 +239,48 @@ emit_result (WpBatch *self, WpResult *result)
                    wp_result_get_value (result));
 }
 
-/* Hands out what has come, as list items in one change and as signals. TRUE: there is more. */
-static gboolean
-flow_results (WpBatch *self)
+/* Moves what has come into the list, in one change, and to where it is emitted from. */
+static void
+collect_results (WpBatch *self)
 {
-  g_autoptr (GPtrArray) results = g_ptr_array_new_with_free_func (g_object_unref);
   gint64 end = g_get_monotonic_time () + FLOW_MAX_US;
-  gboolean more = TRUE;
+  guint n_listed = self->list != NULL ? self->list->len : 0;
+  WpResult *result;
 
-  while (more && g_get_monotonic_time () < end)
+  do
     {
-      WpResult *result = NULL;
-
       wp_engine_lock (self->engine);
-      more = flows (self);
-      if (more)
-        result = wp_batch_queue_take (&self->queue);
+      result = flows (self) ? wp_batch_queue_take (&self->queue) : NULL;
       if (result != NULL)
         wp_batch_queue_serve (&self->queue);
       wp_engine_unlock (self->engine);
 
-      more = result != NULL;
-      if (more)
-        g_ptr_array_add (results, result);
+      if (result == NULL)
+        break;
+
+      if (self->list != NULL)
+        g_ptr_array_add (self->list, g_object_ref (result));
+      g_queue_push_tail (&self->outgoing, result);
     }
+  while (g_get_monotonic_time () < end);
 
-  if (results->len == 0)
-    return FALSE;
+  if (self->list != NULL && self->list->len > n_listed)
+    g_list_model_items_changed (G_LIST_MODEL (self), n_listed, 0, self->list->len - n_listed);
+}
 
-  if (self->list != NULL)
+/* A handler that iterates the main context gets what is left in order, before anything newer. */
+static void
+flow_results (WpBatch *self)
+{
+  WpResult *result;
+
+  collect_results (self);
+
+  while ((result = g_queue_pop_head (&self->outgoing)) != NULL)
     {
-      guint position = self->list->len;
-
-      for (guint i = 0; i < results->len; i++)
-        g_ptr_array_add (self->list, g_object_ref (g_ptr_array_index (results, i)));
-      g_list_model_items_changed (G_LIST_MODEL (self), position, 0, results->len);
+      emit_result (self, result);
+      g_object_unref (result);
     }
-
-  for (guint i = 0; i < results->len; i++)
-    emit_result (self, g_ptr_array_index (results, i));
-
-  return more;
 }
 
 static void deliver (gpointer data);
@@ -313,9 +315,11 @@ deliver (gpointer data)
   self->posted = FALSE;
   wp_engine_unlock (self->engine);
 
-  more = flow_results (self);
+  flow_results (self);
 
+  /* Asked together with the end: results may have come since, the last ones too. */
   wp_engine_lock (self->engine);
+  more = flows (self) && wp_result_queue_can_take (self->job->results);
   finished = self->job->ended && !more;
   late = !finished && self->notified + NOTIFY_INTERVAL_US > g_get_monotonic_time ();
   if (more)
@@ -418,6 +422,7 @@ wp_batch_finalize (GObject *object)
   wp_engine_unlock (self->engine);
 
   g_clear_pointer (&self->list, g_ptr_array_unref);
+  g_queue_clear_full (&self->outgoing, g_object_unref);
   g_clear_pointer (&self->handle, handle_unref);
   g_clear_pointer (&self->delivery, wp_delivery_unref);
   g_clear_pointer (&self->job, wp_job_unref);
@@ -574,6 +579,7 @@ wp_batch_init (WpBatch *self)
   g_autoptr (GMainContext) context = g_main_context_ref_thread_default ();
 
   self->delivery = wp_delivery_new (context);
+  g_queue_init (&self->outgoing);
   self->handle = g_new0 (Handle, 1);
   g_atomic_ref_count_init (&self->handle->ref_count);
   g_weak_ref_init (&self->handle->batch, self);
