@@ -24,7 +24,7 @@ on_applied (GObject *source, GAsyncResult *result, gpointer data)
   WpWorkerPool *pool = WP_WORKER_POOL (source);
   Calls *calls = data;
   g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) value = wp_worker_pool_apply_finish (pool, result, &error);
+  g_autoptr (GVariant) value G_GNUC_UNUSED = wp_worker_pool_apply_finish (pool, result, &error);
 
   g_assert_no_error (error);
   if (--calls->n_left == 0)

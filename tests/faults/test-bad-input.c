@@ -427,7 +427,6 @@ test_very_many_workers (void)
   const guint n_jobs = g_test_slow () ? 1000 : 256;
   g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (n_jobs);
   g_autoptr (WpTaskOptions) options = make_options (1, 0, WP_ON_ERROR_STOP);
-  g_autoptr (GVariant) results = NULL;
   g_autoptr (GHashTable) pids = g_hash_table_new (NULL, NULL);
   g_auto (Outcome) mapped = { 0 };
   struct rlimit limit;

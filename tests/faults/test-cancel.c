@@ -374,7 +374,6 @@ check_mates_move (WpTransport transport, guint n_jobs)
   g_autoptr (WpWorkerPool) pool = make_pool (n_jobs);
   g_autoptr (WpLauncher) launcher = make_launcher (transport);
   g_autoptr (WpTaskOptions) options = make_options (10, 0, WP_ON_ERROR_STOP);
-  g_autoptr (WpBatch) others = NULL;
   g_autoptr (GVariant) results = NULL;
   g_autoptr (GError) error = NULL;
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();

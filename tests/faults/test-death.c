@@ -53,7 +53,6 @@ run_fatal_chunk (WpWorkerPool *pool, const char *way, guint n_deaths, guint max_
 {
   g_autoptr (WpTaskOptions) options = make_options (N_TASKS, max_retries, WP_ON_ERROR_CONTINUE);
   g_autoptr (WpBatch) batch = NULL;
-  g_autoptr (GError) error = NULL;
   g_autoptr (WpResult) fatal = NULL;
   WpResult *result;
   guint64 n = 0;
@@ -382,7 +381,6 @@ test_start_never_succeeds (void)
   g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (2);
   g_autoptr (WpTaskOptions) options = make_options (1, 0, WP_ON_ERROR_CONTINUE);
   g_autoptr (WpBatch) batch = NULL;
-  g_autoptr (GError) error = NULL;
   guint n = 0;
 
   launcher->n_killed = G_MAXINT;
@@ -597,7 +595,6 @@ test_random_kills_without_retries (void)
   g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (2);
   g_autoptr (WpTaskOptions) options = make_options (0, 0, WP_ON_ERROR_CONTINUE);
   g_autoptr (WpBatch) batch = NULL;
-  g_autoptr (GError) error = NULL;
   Killer killer = { .n_workers = 2 };
   GThread *thread = g_thread_new ("killer", kill_workers, &killer);
   guint64 n_results = 0, n_failed = 0, n_pushed = 0;

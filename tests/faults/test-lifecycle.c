@@ -407,7 +407,6 @@ static int
 act_as_owner (const char *role)
 {
   g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (2);
-  g_autoptr (GError) error = NULL;
   Outcome outcomes[2] = { { 0 } };
 
   if (strcmp (role, "nested") == 0)

@@ -80,7 +80,7 @@ call_queue_unref (CallQueue *self)
 static gboolean
 call_queue_take (CallQueue *self, Call *call)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&self->lock);
 
   if (self->n_done == self->calls->len)
     {

@@ -201,7 +201,6 @@ send_large_chunks (WpEngine *self)
     {
       WpLargeChunk *large;
       WpLink *link;
-      g_autoptr (GError) error = NULL;
       gsize length = 0;
       int fd;
 

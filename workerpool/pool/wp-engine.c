@@ -146,7 +146,7 @@ wp_engine_unref (WpEngine *self)
 void
 wp_engine_detach (WpEngine *self)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&self->lock);
 
   self->pool = NULL;
 }
@@ -353,7 +353,7 @@ wp_engine_get_counts (WpEngine *self, guint *n_workers, guint *n_busy, guint64 *
 gboolean
 wp_engine_is_current_thread (WpEngine *self)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&self->lock);
 
   return self->thread != NULL && self->thread == g_thread_self ();
 }

@@ -214,7 +214,7 @@ make_engine (WpWorkerPool *self, GError **error)
 static WpEngine *
 ensure_engine (WpWorkerPool *self, GError **error)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&self->lock);
 
   if (self->engine == NULL)
     self->engine = make_engine (self, error);
@@ -226,7 +226,7 @@ ensure_engine (WpWorkerPool *self, GError **error)
 static WpEngine *
 get_engine (WpWorkerPool *self)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&self->lock);
 
   return self->engine != NULL ? wp_engine_ref (self->engine) : NULL;
 }
@@ -235,7 +235,7 @@ get_engine (WpWorkerPool *self)
 static WpEngine *
 get_engine_to_end (WpWorkerPool *self, PoolEnd end)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&self->lock);
 
   if (self->engine != NULL)
     return wp_engine_ref (self->engine);
