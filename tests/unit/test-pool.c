@@ -643,6 +643,59 @@ test_callbacks_come_later (void)
   g_assert_no_error (joined.error);
 }
 
+#define N_IN_TURN 100
+
+static void
+on_pushed_in_turn (GObject *object, GAsyncResult *result, gpointer data)
+{
+  WpBatch *batch = WP_BATCH (object);
+  guint *n_pushed = data;
+  g_autoptr (GError) error = NULL;
+
+  wp_batch_push_finish (batch, result, &error);
+  g_assert_no_error (error);
+  if (++*n_pushed < N_IN_TURN)
+    wp_batch_push_async (batch, g_variant_new_uint64 (*n_pushed), NULL, on_pushed_in_turn, n_pushed);
+  else
+    wp_batch_close (batch);
+}
+
+static void
+on_batch_finished (WpBatch *batch, gboolean *finished)
+{
+  *finished = TRUE;
+}
+
+static void
+on_result_in_turn (WpBatch *batch, guint64 index, GVariant *value, guint *n_results)
+{
+  (*n_results)++;
+}
+
+/* Each result makes room for the next task: were it to wait for the notifications, there would be one for each. */
+static void
+test_flow_makes_room (void)
+{
+  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (1);
+  g_autoptr (WpTaskOptions) options = wp_task_options_new ();
+  g_autoptr (WpBatch) batch = NULL;
+  guint n_pushed = 0, n_results = 0, n_notified = 0;
+  gboolean finished = FALSE;
+
+  wp_task_options_set_max_active_tasks (options, 1);
+  batch = start_batch (pool, "echo", options);
+  g_signal_connect (batch, "result", G_CALLBACK (on_result_in_turn), &n_results);
+  g_signal_connect (batch, "notify::n-completed", G_CALLBACK (on_notify), &n_notified);
+  g_signal_connect (batch, "finished", G_CALLBACK (on_batch_finished), &finished);
+  wp_batch_push_async (batch, g_variant_new_uint64 (0), NULL, on_pushed_in_turn, &n_pushed);
+  iterate_until (&finished);
+
+  g_assert_cmpuint (n_results, ==, N_IN_TURN);
+  g_assert_cmpuint (n_notified, >, 0);
+  g_assert_cmpuint (n_notified, <, N_IN_TURN / 2);
+  join_pool (pool);
+}
+
 static const FaultTest tests[] = {
   { "/pool/map/every-type-comes-back", test_map_every_type },
   { "/pool/map/mixed-sizes-come-back-in-order", test_map_mixed_sizes },
@@ -660,6 +713,7 @@ static const FaultTest tests[] = {
   { "/pool/functions/are-listed", test_list_functions },
   { "/pool/callbacks/may-iterate-and-wait", test_nested_loop_in_callback },
   { "/pool/callbacks/come-later", test_callbacks_come_later },
+  { "/pool/batch/results-that-flow-make-room-at-once", test_flow_makes_room },
 };
 
 int

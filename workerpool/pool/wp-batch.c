@@ -81,7 +81,8 @@ struct _WpBatch
   Flow flow;
   WpBatchQueue queue;
   guint64 n_total;
-  gboolean posted; /* a call of 'deliver' is on its way */
+  gboolean posted;   /* a call of 'deliver' is on its way */
+  gboolean notifies; /* and one of 'deliver_progress', in a while */
   WpProgress progress;
 
   /*< only used in the batch's context >*/
@@ -287,17 +288,44 @@ static void deliver (gpointer data);
 
 /* Under the lock. */
 static void
-post_delivery (WpBatch *self, gint64 time)
+post_delivery (WpBatch *self)
 {
   if (self->posted)
     return;
 
   self->posted = TRUE;
   g_atomic_ref_count_inc (&self->handle->ref_count);
-  if (time == 0)
-    wp_delivery_post (self->delivery, deliver, self->handle, (GDestroyNotify) handle_unref);
-  else
-    wp_delivery_post_at (self->delivery, time, deliver, self->handle, (GDestroyNotify) handle_unref);
+  wp_delivery_post (self->delivery, deliver, self->handle, (GDestroyNotify) handle_unref);
+}
+
+static void
+deliver_progress (gpointer data)
+{
+  Handle *handle = data;
+  g_autoptr (WpBatch) self = g_weak_ref_get (&handle->batch);
+
+  handle_unref (handle);
+  if (self == NULL)
+    return;
+
+  wp_engine_lock (self->engine);
+  self->notifies = FALSE;
+  wp_engine_unlock (self->engine);
+
+  notify_progress (self);
+}
+
+/* Under the lock. */
+static void
+post_progress (WpBatch *self)
+{
+  if (self->notifies)
+    return;
+
+  self->notifies = TRUE;
+  g_atomic_ref_count_inc (&self->handle->ref_count);
+  wp_delivery_post_at (self->delivery, self->notified + NOTIFY_INTERVAL_US, deliver_progress,
+                       self->handle, (GDestroyNotify) handle_unref);
 }
 
 static void
@@ -323,9 +351,9 @@ deliver (gpointer data)
   finished = self->job->ended && !more;
   late = !finished && self->notified + NOTIFY_INTERVAL_US > g_get_monotonic_time ();
   if (more)
-    post_delivery (self, 0);
-  else if (late)
-    post_delivery (self, self->notified + NOTIFY_INTERVAL_US);
+    post_delivery (self);
+  if (late)
+    post_progress (self);
   wp_engine_unlock (self->engine);
 
   if (!late)
@@ -346,7 +374,10 @@ on_job_changed (WpJob *job, gpointer data)
 
   wp_progress_update (&self->progress, g_get_monotonic_time (), job->n_ended);
   wp_batch_queue_serve (&self->queue);
-  post_delivery (self, 0);
+
+  /* Results that flow make room for more tasks, so they do not wait for what is notified in a while. */
+  if (!self->notifies || job->ended || flows (self))
+    post_delivery (self);
 }
 
 /* The object */
@@ -621,7 +652,7 @@ ensure_list (WpBatch *self)
   wp_engine_lock (self->engine);
   if (self->flow == FLOW_UNDECIDED)
     self->flow = FLOW_LISTED;
-  post_delivery (self, 0);
+  post_delivery (self);
   wp_engine_unlock (self->engine);
 }
 
@@ -853,7 +884,7 @@ wp_batch_close (WpBatch *self)
     {
       self->queue.closing = TRUE;
       wp_batch_queue_serve (&self->queue);
-      post_delivery (self, 0);
+      post_delivery (self);
     }
   wp_engine_unlock (self->engine);
 }
@@ -1022,7 +1053,7 @@ wp_batch_cancel (WpBatch *self)
   wp_engine_lock (self->engine);
   wp_engine_cancel (self->engine, self->job);
   wp_batch_queue_serve (&self->queue);
-  post_delivery (self, 0);
+  post_delivery (self);
   wp_engine_unlock (self->engine);
 }
 
