@@ -17,6 +17,7 @@ typedef enum
   BEHAVIOUR_NOTHING,
   BEHAVIOUR_ERROR,
   BEHAVIOUR_BOTH,
+  BEHAVIOUR_LACKING,
 } Behaviour;
 
 typedef struct
@@ -36,6 +37,23 @@ typedef WpLauncherClass AbsentLauncherClass;
 static GType absent_launcher_get_type (void);
 G_DEFINE_TYPE (AbsentLauncher, absent_launcher, WP_TYPE_LAUNCHER)
 
+/* A worker without virtual functions. */
+typedef WpWorkerProcess LackingProcess;
+typedef WpWorkerProcessClass LackingProcessClass;
+
+static GType lacking_process_get_type (void);
+G_DEFINE_TYPE (LackingProcess, lacking_process, WP_TYPE_WORKER_PROCESS)
+
+static void
+lacking_process_class_init (LackingProcessClass *klass)
+{
+}
+
+static void
+lacking_process_init (LackingProcess *self)
+{
+}
+
 static WpWorkerProcess *
 bad_launcher_launch (WpLauncher *launcher,
                      guint       worker_id,
@@ -44,6 +62,9 @@ bad_launcher_launch (WpLauncher *launcher,
   const char *argv[] = { "true", NULL };
   g_autoptr (WpLauncher) good = wp_spawn_launcher_new (argv, WP_TRANSPORT_SOCKET);
   BadLauncher *self = (BadLauncher *) launcher;
+
+  if (self->behaviour == BEHAVIOUR_LACKING)
+    return g_object_new (lacking_process_get_type (), NULL);
 
   if (self->behaviour != BEHAVIOUR_NOTHING)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_BUSY, "no worker %u today", worker_id);
@@ -95,6 +116,13 @@ test_subclass_is_checked (void)
   ((BadLauncher *) bad)->behaviour = BEHAVIOUR_BOTH;
   g_assert_null (wp_launcher_launch (WP_LAUNCHER (bad), 4, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_BUSY);
+  g_clear_error (&error);
+
+  ((BadLauncher *) bad)->behaviour = BEHAVIOUR_LACKING;
+  g_assert_null (wp_launcher_launch (WP_LAUNCHER (bad), 4, &error));
+  g_assert_error (error, WP_ERROR, WP_ERROR_START_FAILED);
+  g_assert_nonnull (strstr (error->message, "LackingProcess"));
+  g_assert_nonnull (strstr (error->message, "wait_async ()"));
   g_clear_error (&error);
 
   g_assert_null (wp_launcher_launch (WP_LAUNCHER (absent), 0, &error));

@@ -42,7 +42,8 @@ wp_launcher_init (WpLauncher *self)
  * called in any thread, but the worker dies with the thread that called it: the kernel's parent-death signal
  * counts the thread, not the process.
  *
- * It fails with `WP_ERROR_START_FAILED` when the system refuses, or when a subclass returns no worker.
+ * It fails with `WP_ERROR_START_FAILED` when the system refuses, or when a subclass returns no worker or one
+ * that lacks a virtual function.
  *
  * Returns: (transfer full): the worker
  *
@@ -54,6 +55,7 @@ wp_launcher_launch (WpLauncher *self,
                     GError    **error)
 {
   g_autoptr (WpWorkerProcess) worker = NULL;
+  WpWorkerProcessClass *process_class;
   GError *launch_error = NULL;
   WpLauncherClass *klass;
 
@@ -82,6 +84,18 @@ wp_launcher_launch (WpLauncher *self,
       g_set_error (error, WP_ERROR, WP_ERROR_START_FAILED,
                    "The launcher %s returned neither a worker nor an error for worker %u",
                    G_OBJECT_TYPE_NAME (self), worker_id);
+      return NULL;
+    }
+
+  /* Whose end nobody can wait for would never be gone. */
+  process_class = WP_WORKER_PROCESS_GET_CLASS (worker);
+  if (process_class->get_channel == NULL || process_class->send_signal == NULL ||
+      process_class->wait_async == NULL || process_class->wait_finish == NULL)
+    {
+      g_set_error (error, WP_ERROR, WP_ERROR_START_FAILED,
+                   "The launcher %s returned a %s, whose class does not implement all of get_channel (), "
+                   "send_signal (), wait_async () and wait_finish ()",
+                   G_OBJECT_TYPE_NAME (self), G_OBJECT_TYPE_NAME (worker));
       return NULL;
     }
 

@@ -50,6 +50,12 @@ make_channel (GIOStream *stream, GError **error)
   GInputStream *input;
   GOutputStream *output;
 
+  if (!G_IS_IO_STREAM (stream))
+    {
+      g_set_error_literal (error, WP_ERROR, WP_ERROR_START_FAILED, "the launcher's worker has no channel");
+      return NULL;
+    }
+
   if (G_IS_SOCKET_CONNECTION (stream))
     return wp_channel_new_for_socket (
         g_socket_connection_get_socket (G_SOCKET_CONNECTION (stream)));
