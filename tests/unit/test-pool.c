@@ -692,8 +692,41 @@ test_flow_makes_room (void)
 
   g_assert_cmpuint (n_results, ==, N_IN_TURN);
   g_assert_cmpuint (n_notified, >, 0);
-  g_assert_cmpuint (n_notified, <, N_IN_TURN / 2);
+  g_assert_cmpuint (n_notified, <, N_IN_TURN / 4);
   join_pool (pool);
+}
+
+/* Languages let their users construct any type. */
+static void
+test_constructed_by_hand (void)
+{
+  WpBatch *batch = g_object_new (WP_TYPE_BATCH, NULL);
+  WpWorker *worker = g_object_new (WP_TYPE_WORKER, NULL);
+  g_autoptr (GVariant) item = g_variant_ref_sink (g_variant_new_int32 (1));
+
+  g_test_expect_message ("WorkerPool", G_LOG_LEVEL_CRITICAL, "*wp_batch_get_n_pushed*");
+  g_assert_cmpuint (wp_batch_get_n_pushed (batch), ==, 0);
+  g_test_expect_message ("WorkerPool", G_LOG_LEVEL_CRITICAL, "*wp_batch_push*");
+  g_assert_false (wp_batch_push (batch, item, NULL));
+  g_test_expect_message ("WorkerPool", G_LOG_LEVEL_CRITICAL, "*wp_batch_get_n_items*");
+  g_assert_cmpuint (g_list_model_get_n_items (G_LIST_MODEL (batch)), ==, 0);
+  g_test_expect_message ("WorkerPool", G_LOG_LEVEL_CRITICAL, "*wp_worker_run*");
+  g_assert_false (wp_worker_run (worker, NULL));
+  g_test_assert_expected_messages ();
+
+  g_assert_finalize_object (batch);
+  g_assert_finalize_object (worker);
+}
+
+static void
+test_no_such_start_method (void)
+{
+  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (1);
+
+  g_test_expect_message ("WorkerPool", G_LOG_LEVEL_CRITICAL, "*wp_worker_pool_set_start_method*");
+  wp_worker_pool_set_start_method (pool, (WpStartMethod) 99);
+  g_test_assert_expected_messages ();
+  g_assert_cmpint (wp_worker_pool_get_start_method (pool), ==, WP_START_METHOD_SPAWN);
 }
 
 static const FaultTest tests[] = {
@@ -713,6 +746,8 @@ static const FaultTest tests[] = {
   { "/pool/functions/are-listed", test_list_functions },
   { "/pool/callbacks/may-iterate-and-wait", test_nested_loop_in_callback },
   { "/pool/callbacks/come-later", test_callbacks_come_later },
+  { "/pool/objects/constructed-by-hand-are-inert", test_constructed_by_hand },
+  { "/pool/objects/start-method-that-is-none", test_no_such_start_method },
   { "/pool/batch/results-that-flow-make-room-at-once", test_flow_makes_room },
 };
 

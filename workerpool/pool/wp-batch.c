@@ -147,6 +147,13 @@ enum
 static GParamSpec *properties[N_PROPS];
 static guint signals[N_SIGNALS];
 
+/* One that no pool has made, by g_object_new () or a language's constructor, has nothing to work on. */
+static gboolean
+is_started (WpBatch *self)
+{
+  return WP_IS_BATCH (self) && self->job != NULL;
+}
+
 static void
 handle_unref (Handle *handle)
 {
@@ -447,10 +454,13 @@ wp_batch_finalize (GObject *object)
   /* Waiting calls hold references on the batch, so none is left here. */
   g_assert (!wp_batch_queue_is_awaited (&self->queue));
 
-  wp_engine_lock (self->engine);
-  self->job->changed = NULL;
-  wp_engine_cancel (self->engine, self->job);
-  wp_engine_unlock (self->engine);
+  if (is_started (self))
+    {
+      wp_engine_lock (self->engine);
+      self->job->changed = NULL;
+      wp_engine_cancel (self->engine, self->job);
+      wp_engine_unlock (self->engine);
+    }
 
   g_clear_pointer (&self->list, g_ptr_array_unref);
   g_queue_clear_full (&self->outgoing, g_object_unref);
@@ -629,6 +639,9 @@ wp_batch_new (GObject *pool, WpJob *job)
   wp_batch_queue_init (&self->queue, job, self->delivery);
   job->changed = on_job_changed;
   job->changed_data = self;
+  /* Another thread may have ended the pool since the job was submitted. */
+  if (job->ended)
+    post_delivery (self);
   wp_engine_unlock (self->engine);
 
   return self;
@@ -661,6 +674,8 @@ wp_batch_get_n_items (GListModel *model)
 {
   WpBatch *self = WP_BATCH (model);
 
+  g_return_val_if_fail (is_started (self), 0);
+
   ensure_list (self);
 
   return self->list->len;
@@ -670,6 +685,8 @@ static gpointer
 wp_batch_get_item (GListModel *model, guint position)
 {
   WpBatch *self = WP_BATCH (model);
+
+  g_return_val_if_fail (is_started (self), NULL);
 
   ensure_list (self);
   if (position >= self->list->len)
@@ -707,7 +724,7 @@ wp_batch_push (WpBatch *self, GVariant *item, GError **error)
   g_autoptr (GVariant) value = NULL;
   gboolean pushed = FALSE;
 
-  g_return_val_if_fail (WP_IS_BATCH (self), FALSE);
+  g_return_val_if_fail (is_started (self), FALSE);
   g_return_val_if_fail (item != NULL, FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
@@ -783,7 +800,7 @@ wp_batch_push_async (WpBatch            *self,
   GError *error = NULL;
   gboolean waits = FALSE;
 
-  g_return_if_fail (WP_IS_BATCH (self));
+  g_return_if_fail (is_started (self));
   g_return_if_fail (item != NULL);
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
@@ -854,7 +871,7 @@ wp_batch_get_room (WpBatch *self)
 {
   guint64 room = 0;
 
-  g_return_val_if_fail (WP_IS_BATCH (self), 0);
+  g_return_val_if_fail (is_started (self), 0);
 
   wp_engine_lock (self->engine);
   if (wp_batch_queue_check_open (&self->queue, FALSE, NULL) &&
@@ -877,7 +894,7 @@ wp_batch_get_room (WpBatch *self)
 void
 wp_batch_close (WpBatch *self)
 {
-  g_return_if_fail (WP_IS_BATCH (self));
+  g_return_if_fail (is_started (self));
 
   wp_engine_lock (self->engine);
   if (!self->queue.closing)
@@ -944,7 +961,7 @@ wp_batch_next (WpBatch *self, GCancellable *cancellable, GError **error)
   WpResult *result = NULL;
   gulong handler = 0;
 
-  g_return_val_if_fail (WP_IS_BATCH (self), NULL);
+  g_return_val_if_fail (is_started (self), NULL);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
@@ -960,7 +977,7 @@ wp_batch_next (WpBatch *self, GCancellable *cancellable, GError **error)
             break;
           if ((result = wp_batch_queue_take (&self->queue)) != NULL || self->job->ended)
             break;
-          wp_engine_wait_for_job (self->engine, self->job, WP_JOB_RESULTS);
+          wp_engine_wait_for_results (self->engine, self->job);
         }
       if (result != NULL)
         wp_batch_queue_serve (&self->queue);
@@ -992,7 +1009,7 @@ wp_batch_next_async (WpBatch            *self,
   g_autoptr (GTask) task = NULL;
   GError *error = NULL;
 
-  g_return_if_fail (WP_IS_BATCH (self));
+  g_return_if_fail (is_started (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
   task = make_task (self, cancellable, callback, user_data);
@@ -1048,7 +1065,7 @@ wp_batch_next_finish (WpBatch *self, GAsyncResult *result, GError **error)
 void
 wp_batch_cancel (WpBatch *self)
 {
-  g_return_if_fail (WP_IS_BATCH (self));
+  g_return_if_fail (is_started (self));
 
   wp_engine_lock (self->engine);
   wp_engine_cancel (self->engine, self->job);
@@ -1089,7 +1106,7 @@ get_fraction (WpBatch *self)
 const char *
 wp_batch_get_function (WpBatch *self)
 {
-  g_return_val_if_fail (WP_IS_BATCH (self), NULL);
+  g_return_val_if_fail (is_started (self), NULL);
 
   return self->job->function;
 }
@@ -1109,7 +1126,7 @@ wp_batch_get_id (WpBatch *self)
 {
   guint64 value;
 
-  g_return_val_if_fail (WP_IS_BATCH (self), 0);
+  g_return_val_if_fail (is_started (self), 0);
 
   wp_engine_lock (self->engine);
   value = wp_job_get_task_id (self->job, 0);
@@ -1133,7 +1150,7 @@ wp_batch_get_state (WpBatch *self)
 {
   WpBatchState value;
 
-  g_return_val_if_fail (WP_IS_BATCH (self), WP_BATCH_STATE_FINISHED);
+  g_return_val_if_fail (is_started (self), WP_BATCH_STATE_FINISHED);
 
   wp_engine_lock (self->engine);
   value = get_state (self);
@@ -1157,7 +1174,7 @@ wp_batch_get_n_pushed (WpBatch *self)
 {
   guint64 value;
 
-  g_return_val_if_fail (WP_IS_BATCH (self), 0);
+  g_return_val_if_fail (is_started (self), 0);
 
   wp_engine_lock (self->engine);
   value = wp_items_get_n (self->job->items);
@@ -1181,7 +1198,7 @@ wp_batch_get_n_completed (WpBatch *self)
 {
   guint64 value;
 
-  g_return_val_if_fail (WP_IS_BATCH (self), 0);
+  g_return_val_if_fail (is_started (self), 0);
 
   wp_engine_lock (self->engine);
   value = self->job->n_ended;
@@ -1205,7 +1222,7 @@ wp_batch_get_n_failed (WpBatch *self)
 {
   guint64 value;
 
-  g_return_val_if_fail (WP_IS_BATCH (self), 0);
+  g_return_val_if_fail (is_started (self), 0);
 
   wp_engine_lock (self->engine);
   value = self->job->n_failed;
@@ -1229,7 +1246,7 @@ wp_batch_get_n_total (WpBatch *self)
 {
   guint64 value;
 
-  g_return_val_if_fail (WP_IS_BATCH (self), 0);
+  g_return_val_if_fail (is_started (self), 0);
 
   wp_engine_lock (self->engine);
   value = count_total (self);
@@ -1253,7 +1270,7 @@ wp_batch_get_fraction (WpBatch *self)
 {
   double value;
 
-  g_return_val_if_fail (WP_IS_BATCH (self), 0);
+  g_return_val_if_fail (is_started (self), 0);
 
   wp_engine_lock (self->engine);
   value = get_fraction (self);
@@ -1277,7 +1294,7 @@ wp_batch_get_rate (WpBatch *self)
 {
   double value;
 
-  g_return_val_if_fail (WP_IS_BATCH (self), 0);
+  g_return_val_if_fail (is_started (self), 0);
 
   wp_engine_lock (self->engine);
   value = self->progress.rate;
@@ -1301,7 +1318,7 @@ wp_batch_get_remaining (WpBatch *self)
 {
   double value;
 
-  g_return_val_if_fail (WP_IS_BATCH (self), -1);
+  g_return_val_if_fail (is_started (self), -1);
 
   wp_engine_lock (self->engine);
   value = wp_progress_get_remaining (&self->progress, self->job->n_ended, count_total (self));
@@ -1325,7 +1342,7 @@ wp_batch_set_n_total (WpBatch *self, guint64 n_total)
 {
   gboolean changed;
 
-  g_return_if_fail (WP_IS_BATCH (self));
+  g_return_if_fail (is_started (self));
 
   wp_engine_lock (self->engine);
   changed = self->n_total != n_total;

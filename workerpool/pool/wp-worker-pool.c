@@ -727,6 +727,7 @@ wp_worker_pool_set_start_method (WpWorkerPool *self, WpStartMethod start_method)
   gboolean changed = FALSE;
 
   g_return_if_fail (WP_IS_WORKER_POOL (self));
+  g_return_if_fail (start_method >= WP_START_METHOD_SPAWN && start_method <= WP_START_METHOD_THREADING);
 
   g_mutex_lock (&self->lock);
   if (self->start_method != start_method && can_change (self, "start-method"))
@@ -959,14 +960,20 @@ wp_worker_pool_get_launcher (WpWorkerPool *self)
 void
 wp_worker_pool_set_launcher (WpWorkerPool *self, WpLauncher *launcher)
 {
+  /* Dropped without the lock: its finaliser is the caller's code. */
+  g_autoptr (WpLauncher) replaced = NULL;
   gboolean changed = FALSE;
 
   g_return_if_fail (WP_IS_WORKER_POOL (self));
   g_return_if_fail (launcher == NULL || WP_IS_LAUNCHER (launcher));
 
   g_mutex_lock (&self->lock);
-  if (can_change (self, "launcher"))
-    changed = g_set_object (&self->launcher, launcher);
+  if (self->launcher != launcher && can_change (self, "launcher"))
+    {
+      replaced = self->launcher;
+      self->launcher = launcher != NULL ? g_object_ref (launcher) : NULL;
+      changed = TRUE;
+    }
   g_mutex_unlock (&self->lock);
 
   if (changed)

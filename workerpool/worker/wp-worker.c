@@ -634,6 +634,7 @@ wp_worker_run (WpWorker *self,
   gboolean stopped;
 
   g_return_val_if_fail (WP_IS_WORKER (self), FALSE);
+  g_return_val_if_fail (self->channel != NULL, FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
   if (self->state != WP_WORKER_NEW)
