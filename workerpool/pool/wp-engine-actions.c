@@ -223,6 +223,29 @@ answer_chunk (WpEngine *self, WpLink *link, guint64 sequence, guint n_tasks, con
 }
 
 void
+wp_engine_end_deaf (WpEngine *self, WpLink *link, const GError *error)
+{
+  if (link->state == WP_LINK_STOPPING)
+    return;
+
+  /* Most often it is dying, and how it dies says more. */
+  if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_BROKEN_PIPE))
+    wp_link_set_cause (link, g_error_new (WP_ERROR, WP_ERROR_WORKER_DIED,
+                                          "was ended because nothing can be sent to it: %s",
+                                          error->message));
+  wp_engine_signal_later (self, link, SIGKILL);
+}
+
+void
+wp_engine_answer_unsent (WpEngine *self, WpLink *link, guint64 sequence, guint n_tasks, const GError *error)
+{
+  if (wp_channel_flush (link->channel, NULL))
+    answer_chunk (self, link, sequence, n_tasks, error);
+  else
+    wp_engine_end_deaf (self, link, error);
+}
+
+void
 wp_engine_send_chunk_bytes (WpEngine            *self,
                   WpLink              *link,
                   const WpFrameHeader *header,
@@ -232,10 +255,8 @@ wp_engine_send_chunk_bytes (WpEngine            *self,
 {
   g_autoptr (GError) error = NULL;
 
-  /* Any other error is the end of the channel, which is going to be read. */
-  if (!wp_channel_send (link->channel, header, head, body, -1, &error) &&
-      g_error_matches (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE))
-    answer_chunk (self, link, header->sequence, n_tasks, error);
+  if (!wp_channel_send (link->channel, header, head, body, -1, &error))
+    wp_engine_answer_unsent (self, link, header->sequence, n_tasks, error);
 
   wp_engine_update_polling (self, link);
 }
@@ -248,6 +269,7 @@ send_chunk (WpEngine *self, const WpAction *action)
   WpFrameHeader header = { .type = WP_FRAME_CHUNK, .sequence = action->sequence };
   g_autoptr (WpPayloadWriter) writer = NULL;
   g_autoptr (GPtrArray) body = NULL;
+  g_autoptr (GError) error = NULL;
   g_autofree guint8 *head = NULL;
   gsize head_size, size;
 
@@ -259,7 +281,8 @@ send_chunk (WpEngine *self, const WpAction *action)
 
   if (job->shared_fd >= 0 && wp_link_can_share (link))
     {
-      wp_channel_send_shared (link->channel, &header, head, job->shared_fd, job->shared_length, NULL);
+      if (!wp_channel_send_shared (link->channel, &header, head, job->shared_fd, job->shared_length, &error))
+        wp_engine_answer_unsent (self, link, action->sequence, action->n_tasks, error);
       wp_engine_update_polling (self, link);
       return;
     }

@@ -91,6 +91,14 @@ void         wp_engine_stop_reading     (WpEngine *self, WpLink *link);
 void         wp_engine_signal_later     (WpEngine *self, WpLink *link, int signum);
 /* Puts an end to a worker that cannot be talked to any more; takes the cause. */
 void         wp_engine_give_up_on       (WpEngine *self, WpLink *link, GError *cause);
+/* Puts an end to a worker that nothing can be sent to: it would wait for ever, and its pool for it. */
+void         wp_engine_end_deaf         (WpEngine *self, WpLink *link, const GError *error);
+/* The chunk could not be sent, so that the worker will not answer it. */
+void         wp_engine_answer_unsent    (WpEngine     *self,
+                                         WpLink       *link,
+                                         guint64       sequence,
+                                         guint         n_tasks,
+                                         const GError *error);
 /* What the worker holds. (transfer full) */
 WpHeldChunk *wp_engine_get_held         (WpEngine *self, guint worker, guint *n);
 gboolean     wp_engine_find_held        (WpEngine *self, guint worker, guint64 sequence, WpHeldChunk *chunk);

@@ -60,6 +60,7 @@ on_process_ended (GObject *object, GAsyncResult *result, gpointer user_data)
   WpWorkerProcess *process = WP_WORKER_PROCESS (object);
   g_autofree Wait *wait = user_data;
   g_autoptr (WpEngine) self = wait->engine;
+  g_autoptr (GError) ending = NULL;
   g_autoptr (GError) error = NULL;
   WpLink *link = self->links[wait->worker];
   gboolean asked;
@@ -67,20 +68,18 @@ on_process_ended (GObject *object, GAsyncResult *result, gpointer user_data)
   int status = 0;
   int pid;
 
-  if (!wp_worker_process_wait_finish (process, result, &status, &error))
-    wp_link_set_cause (link, g_error_copy (error));
+  wp_worker_process_wait_finish (process, result, &status, &error);
 
   /* What it sent before it ended still counts, also when a stray child of it keeps the channel open. */
   if (link->reading)
-    {
-      g_autoptr (GError) ending = NULL;
-
-      if (!wp_engine_read_frames (self, link, &ending) && ending->domain == WP_ERROR)
-        wp_link_set_cause (link, g_steal_pointer (&ending));
-    }
+    wp_engine_read_frames (self, link, &ending);
   wp_engine_salvage (self, link);
 
   wp_engine_lock (self);
+  if (error != NULL)
+    wp_link_set_cause (link, g_steal_pointer (&error));
+  if (ending != NULL && ending->domain == WP_ERROR)
+    wp_link_set_cause (link, g_steal_pointer (&ending));
   wp_engine_stop_reading (self, link);
   asked = link->unwanted || (link->state == WP_LINK_STOPPING && link->cause == NULL && status == 0);
   pid = link->pid;
@@ -218,10 +217,15 @@ send_large_chunks (WpEngine *self)
       link = self->links[large->worker];
       if (link->channel != NULL && link->generation == large->generation)
         {
+          g_autoptr (GError) error = NULL;
           WpHeldChunk chunk;
 
           if (fd >= 0)
-            wp_channel_send_shared (link->channel, &large->header, large->head, fd, length, NULL);
+            {
+              if (!wp_channel_send_shared (link->channel, &large->header, large->head, fd, length, &error) &&
+                  wp_engine_find_held (self, link->id, large->header.sequence, &chunk))
+                wp_engine_answer_unsent (self, link, chunk.sequence, chunk.n_tasks, error);
+            }
           else if (wp_engine_find_held (self, link->id, large->header.sequence, &chunk))
             wp_engine_send_chunk_bytes (self, link, &large->header, large->head, large->body, chunk.n_tasks);
           wp_engine_update_polling (self, link);
@@ -258,10 +262,14 @@ handle_events (WpEngine *self)
       if (link->channel == NULL || !link->reading)
         continue;
 
-      if (events[i].events & EPOLLOUT)
+      /* A pipe that is full when its reader closes it has an error, and no room. */
+      if (events[i].events & (EPOLLOUT | EPOLLERR))
         {
+          g_autoptr (GError) unsent = NULL;
+
           wp_engine_lock (self);
-          wp_channel_flush (link->channel, NULL);
+          if (!wp_channel_flush (link->channel, &unsent))
+            wp_engine_end_deaf (self, link, unsent);
           wp_engine_update_polling (self, link);
           wp_engine_unlock (self);
         }
