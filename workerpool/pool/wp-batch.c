@@ -32,8 +32,9 @@
  *   is, of [class@Result] items, ready for a list view. The list is made only when somebody asks for
  *   it; results then stay in it as long as the batch lives.
  *
- * The first pull decides for pulling; otherwise results flow as soon as a handler is connected or the
- * list is asked for.
+ * The first pull decides for pulling; otherwise results flow, each time that some come, once a handler is
+ * connected or the list was asked for. Connecting a handler by itself sets nothing going: connect before the
+ * main context is iterated again, or results that had all come by then stay where they are.
  *
  * # Back-pressure
  *
