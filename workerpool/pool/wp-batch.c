@@ -978,7 +978,7 @@ wp_batch_next (WpBatch *self, GCancellable *cancellable, GError **error)
             break;
           if ((result = wp_batch_queue_take (&self->queue)) != NULL || self->job->ended)
             break;
-          wp_engine_wait_for_job (self->engine, self->job, WP_JOB_RESULTS);
+          wp_engine_wait_for_results (self->engine, self->job);
         }
       if (result != NULL)
         wp_batch_queue_serve (&self->queue);

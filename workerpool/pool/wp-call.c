@@ -73,9 +73,11 @@ wp_call_run (WpEngine      *engine,
     wp_job_share_items (job);
 
   wp_engine_lock (engine);
+  job->may_borrow = !is_map;
   submitted = wp_engine_submit (engine, job, !is_map, error);
   if (submitted)
     wp_engine_close (engine, job);
+  job->may_borrow = FALSE;
   wp_engine_unlock (engine);
   if (!submitted)
     return NULL;
@@ -84,8 +86,7 @@ wp_call_run (WpEngine      *engine,
     handler = g_cancellable_connect (cancellable, G_CALLBACK (on_job_cancelled), job, NULL);
 
   wp_engine_lock (engine);
-  while (!job->ended)
-    wp_engine_wait_for_job (engine, job, WP_JOB_END);
+  wp_engine_wait_for_end (engine, job);
   wp_engine_unlock (engine);
 
   g_cancellable_disconnect (cancellable, handler);

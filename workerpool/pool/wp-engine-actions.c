@@ -12,6 +12,9 @@
 static void
 wake_waiting (WpEngine *self, WpJob *job)
 {
+  if (job->polling && job->ended)
+    wp_engine_recall_links (self);
+
   if (job->n_waiting[WP_JOB_RESULTS] == 0 && (job->n_waiting[WP_JOB_END] == 0 || !job->ended))
     return;
 
@@ -132,6 +135,13 @@ wp_engine_update_polling (WpEngine *self, WpLink *link)
     return;
 
   link->writing = writing;
+  /* It polls again, for both, when it is returned. */
+  if (g_atomic_int_get (&link->reader) == WP_LINK_READ_BY_CALLER)
+    {
+      wp_engine_recall_links (self);
+      return;
+    }
+
   if (input == output)
     {
       event.events = EPOLLIN | (writing ? EPOLLOUT : 0);
@@ -147,7 +157,8 @@ wp_engine_update_polling (WpEngine *self, WpLink *link)
 gboolean
 wp_engine_start_polling (WpEngine *self, WpLink *link)
 {
-  struct epoll_event event = { .events = EPOLLIN, .data.u32 = link->id };
+  struct epoll_event event = { .events = EPOLLIN | (link->writing ? EPOLLOUT : 0),
+                               .data.u32 = link->id };
 
   return epoll_ctl (self->epoll, EPOLL_CTL_ADD, wp_channel_get_input_fd (link->channel), &event) == 0;
 }
@@ -272,6 +283,10 @@ send_chunk (WpEngine *self, const WpAction *action)
   g_autoptr (GError) error = NULL;
   g_autofree guint8 *head = NULL;
   gsize head_size, size;
+
+  /* Before the worker can answer: else the answer would wake the engine's thread as well. */
+  if (job->may_borrow)
+    wp_engine_borrow_link (self, link, job);
 
   head = wp_link_make_head (job->function, action->first, action->n_tasks, &head_size);
   header.head_length = (guint32) head_size;

@@ -190,7 +190,7 @@ wp_engine_read_frames (WpEngine *self, WpLink *link, GError **error)
       gboolean received;
       int attached = -1;
 
-      /* Only this thread reads and closes the channel, and who writes to it does not mind. */
+      /* Nobody else reads or closes the channel, and who writes to it does not mind. */
       received = wp_channel_receive (link->channel, &frame, &attached, &local_error);
 
       if (attached >= 0)

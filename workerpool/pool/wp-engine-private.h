@@ -8,7 +8,7 @@
 G_BEGIN_DECLS
 
 /* What the engine's files share: wp-engine.c is its life and what the pool calls, wp-engine-actions.c carries out what
- * the scheduler decides, wp-engine-frames.c takes what workers send, wp-engine-thread.c launches, polls and buries. */
+ * the scheduler decides, wp-engine-frames.c takes what workers send, wp-engine-thread.c launches, polls and buries, wp-engine-wait.c is how threads wait. */
 
 typedef enum
 {
@@ -66,6 +66,12 @@ struct _WpEngine
   GMainContext *context;
   GSource *source;
   int epoll;
+
+  /* Links that waiting threads read. */
+  guint n_borrowed;
+  gboolean recalling;
+  int recall; /* an eventfd, readable while 'recalling'; -1 until a link was borrowed */
+  GCond returned; /* a link was, while 'recalling' */
 };
 
 
@@ -108,6 +114,12 @@ void         wp_engine_send_chunk_bytes (WpEngine            *self,
                                          const guint8        *head,
                                          GPtrArray           *body,
                                          guint                n_tasks);
+/* Lends the link to the thread that holds the lock, if that can be: job->borrowed tells. */
+void         wp_engine_borrow_link      (WpEngine *self, WpLink *link, WpJob *job);
+/* Ends the polling of the threads that have borrowed a link. */
+void         wp_engine_recall_links     (WpEngine *self);
+/* For the engine's thread: becomes the link's reader, waiting for it to be returned. */
+void         wp_engine_claim_link       (WpEngine *self, WpLink *link);
 /* Results of tasks that count; takes first_failure, which is NULL when n_failed is 0. */
 void         wp_engine_add_results      (WpEngine *self,
                                          WpJob    *job,
@@ -118,10 +130,18 @@ void         wp_engine_add_results      (WpEngine *self,
                                          guint     n_failed,
                                          GError   *first_failure);
 
-/* These want the engine's thread, without the lock. */
+/* These want the link's reader, without the lock. */
 
+/* FALSE: somebody else reads the link. */
+gboolean     wp_engine_begin_reading    (WpLink *link, WpLinkReader reader);
+void         wp_engine_end_reading      (WpLink *link);
 /* Takes every frame that is there. FALSE: the channel has ended or broken. */
 gboolean     wp_engine_read_frames      (WpEngine *self, WpLink *link, GError **error);
+/* The same, and what follows from the end of the channel. */
+void         wp_engine_read             (WpEngine *self, WpLink *link);
+
+/* These want the engine's thread, without the lock. */
+
 /* Takes the results that a dead worker had committed to its board and not sent. */
 void         wp_engine_salvage          (WpEngine *self, WpLink *link);
 

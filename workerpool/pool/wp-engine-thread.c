@@ -68,6 +68,10 @@ on_process_ended (GObject *object, GAsyncResult *result, gpointer user_data)
   int status = 0;
   int pid;
 
+  wp_engine_lock (self);
+  wp_engine_claim_link (self, link);
+  wp_engine_unlock (self);
+
   wp_worker_process_wait_finish (process, result, &status, &error);
 
   /* What it sent before it ended still counts, also when a stray child of it keeps the channel open. */
@@ -248,6 +252,56 @@ is_end_of_channel (const GError *error)
          g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED);
 }
 
+void
+wp_engine_read (WpEngine *self, WpLink *link)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (wp_engine_read_frames (self, link, &error))
+    return;
+
+  wp_engine_lock (self);
+  if (error->domain == WP_ERROR)
+    wp_engine_give_up_on (self, link, g_steal_pointer (&error));
+  else if (link->state == WP_LINK_STOPPING)
+    wp_engine_stop_reading (self, link);
+  else if (!is_end_of_channel (error))
+    wp_engine_give_up_on (self, link,
+                          g_error_new (WP_ERROR, WP_ERROR_WORKER_DIED,
+                                       "was ended because nothing can be received from it: %s",
+                                       error->message));
+  else
+    {
+      /* Most often the worker is dying, and how it dies says more than that its channel ended. One
+       * that closed its channel and lives on is of no use. */
+      wp_engine_stop_reading (self, link);
+      wp_engine_signal_later (self, link, SIGKILL);
+    }
+  wp_engine_unlock (self);
+}
+
+static void
+handle_event (WpEngine *self, WpLink *link, guint32 events)
+{
+  if (link->channel == NULL || !link->reading)
+    return;
+
+  /* A pipe that is full when its reader closes it has an error, and no room. */
+  if (events & (EPOLLOUT | EPOLLERR))
+    {
+      g_autoptr (GError) error = NULL;
+
+      wp_engine_lock (self);
+      if (!wp_channel_flush (link->channel, &error))
+        wp_engine_end_deaf (self, link, error);
+      wp_engine_update_polling (self, link);
+      wp_engine_unlock (self);
+    }
+
+  if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+    wp_engine_read (self, link);
+}
+
 static void
 handle_events (WpEngine *self)
 {
@@ -257,44 +311,12 @@ handle_events (WpEngine *self)
   for (int i = 0; i < n; i++)
     {
       WpLink *link = self->links[events[i].data.u32];
-      g_autoptr (GError) error = NULL;
 
-      if (link->channel == NULL || !link->reading)
+      /* A thread that has just borrowed it sees the event, too. */
+      if (!wp_engine_begin_reading (link, WP_LINK_READ_BY_ENGINE))
         continue;
-
-      /* A pipe that is full when its reader closes it has an error, and no room. */
-      if (events[i].events & (EPOLLOUT | EPOLLERR))
-        {
-          g_autoptr (GError) unsent = NULL;
-
-          wp_engine_lock (self);
-          if (!wp_channel_flush (link->channel, &unsent))
-            wp_engine_end_deaf (self, link, unsent);
-          wp_engine_update_polling (self, link);
-          wp_engine_unlock (self);
-        }
-
-      if (!(events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) || wp_engine_read_frames (self, link, &error))
-        continue;
-
-      wp_engine_lock (self);
-      if (error->domain == WP_ERROR)
-        wp_engine_give_up_on (self, link, g_steal_pointer (&error));
-      else if (link->state == WP_LINK_STOPPING)
-        wp_engine_stop_reading (self, link);
-      else if (!is_end_of_channel (error))
-        wp_engine_give_up_on (self, link,
-                              g_error_new (WP_ERROR, WP_ERROR_WORKER_DIED,
-                                           "was ended because nothing can be received from it: %s",
-                                           error->message));
-      else
-        {
-          /* Most often the worker is dying, and how it dies says more than that its channel ended. One
-           * that closed its channel and lives on is of no use. */
-          wp_engine_stop_reading (self, link);
-          wp_engine_signal_later (self, link, SIGKILL);
-        }
-      wp_engine_unlock (self);
+      handle_event (self, link, events[i].events);
+      wp_engine_end_reading (link);
     }
 }
 

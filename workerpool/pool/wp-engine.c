@@ -49,21 +49,6 @@ wp_engine_unlock (WpEngine *self)
     }
 }
 
-void
-wp_engine_wait_for_job (WpEngine *self, WpJob *job, WpJobWait what)
-{
-  if (self->to_wake != NULL)
-    {
-      wp_engine_unlock (self);
-      wp_engine_lock (self);
-      return;
-    }
-
-  job->n_waiting[what]++;
-  g_cond_wait (&job->condition, &self->lock);
-  job->n_waiting[what]--;
-}
-
 WpEngine *
 wp_engine_new (const WpEngineConfig *config, const WpEngineObserver *observer, gpointer pool)
 {
@@ -94,6 +79,8 @@ wp_engine_new (const WpEngineConfig *config, const WpEngineObserver *observer, g
   g_queue_init (&self->large_chunks);
   self->wake_time = G_MAXINT64;
   self->epoll = -1;
+  self->recall = -1;
+  g_cond_init (&self->returned);
 
   return self;
 }
@@ -138,6 +125,9 @@ wp_engine_unref (WpEngine *self)
   wp_scheduler_free (self->scheduler);
   g_clear_error (&self->start_error);
   g_object_unref (self->config.launcher);
+  if (self->recall >= 0)
+    close (self->recall);
+  g_cond_clear (&self->returned);
   g_cond_clear (&self->stopped);
   g_mutex_clear (&self->lock);
   g_free (self);

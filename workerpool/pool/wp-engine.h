@@ -45,8 +45,9 @@ void      wp_engine_detach       (WpEngine *self);
 
 void      wp_engine_lock         (WpEngine *self);
 void      wp_engine_unlock       (WpEngine *self);
-/* Wants the lock, and releases it meanwhile: waits until the job has changed, or for no reason. */
-void      wp_engine_wait_for_job (WpEngine *self, WpJob *job, WpJobWait what);
+/* Want the lock, and release it meanwhile. The second may return for no reason. */
+void      wp_engine_wait_for_end (WpEngine *self, WpJob *job);
+void      wp_engine_wait_for_results (WpEngine *self, WpJob *job);
 
 /* All of these want the lock. */
 gboolean  wp_engine_is_open      (WpEngine *self, GError **error);

@@ -18,6 +18,7 @@ wp_job_new (WpEngine *engine, const char *function, WpTaskOptions *options, WpIt
   self->function = g_strdup (function);
   self->items = items;
   self->shared_fd = -1;
+  self->borrowed = -1;
   g_cond_init (&self->condition);
 
   self->plan.tag = self;

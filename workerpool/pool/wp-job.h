@@ -57,6 +57,10 @@ struct _WpJob
   gpointer changed_data;
   GCond condition; /* signalled beside 'changed', to threads that wait for it: */
   guint n_waiting[WP_JOB_N_WAITS];
+  /* A thread that submits its only task, and then waits, reads the worker's channel itself. */
+  gboolean may_borrow;
+  int borrowed;     /* the worker whose link that thread has, or -1 */
+  gboolean polling; /* it is in poll () */
 };
 
 /* options: (nullable). items: (transfer full). */

@@ -28,6 +28,7 @@ wp_link_reset (WpLink *self)
   self->pid = 0;
   self->signal = 0;
   self->reading = FALSE;
+  g_atomic_int_set (&self->reader, WP_LINK_UNREAD);
   self->writing = FALSE;
   self->unwanted = FALSE;
   self->start_deadline = 0;

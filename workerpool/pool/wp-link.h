@@ -21,6 +21,13 @@ typedef enum
   WP_LINK_STOPPING,  /* it was asked to end */
 } WpLinkState;
 
+typedef enum
+{
+  WP_LINK_UNREAD,
+  WP_LINK_READ_BY_ENGINE,
+  WP_LINK_READ_BY_CALLER, /* a thread that waits for its result; the engine does not poll */
+} WpLinkReader;
+
 typedef struct
 {
   guint id;
@@ -32,6 +39,7 @@ typedef struct
   WpBoard *board; /* NULL on a channel that cannot share memory */
   int pid;
   gboolean reading; /* its channel is still open */
+  int reader;       /* WpLinkReader; atomic, not guarded */
   gboolean writing; /* the engine polls for room to write */
   int signal;       /* to be sent by the engine's thread, or 0 */
   gboolean unwanted; /* it is killed because it is not needed any more, not for what it did */

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "pool/wp-engine-private.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include "channel/wp-error.h"
+
+/* How a thread waits for its job.
+ *
+ * A thread that waits for a single task borrows the link to the worker that has it: it polls and reads
+ * that channel itself, so that the result wakes it and not the engine's thread before it. A wake-up of
+ * another processor is what a round trip costs; this makes it two of them instead of three (measured
+ * on two virtual processors: 150 µs → 90 µs). What else comes on the channel meanwhile it takes as the
+ * engine's thread would.
+ *
+ * Who reads a link is one atomic word, because events are handled without the lock. Links are borrowed
+ * and returned with the lock held. Whoever needs one back, or ends the job by other means, makes
+ * 'recall' readable; that ends the polling of all who have borrowed one. */
+
+gboolean
+wp_engine_begin_reading (WpLink *link, WpLinkReader reader)
+{
+  return g_atomic_int_compare_and_exchange (&link->reader, WP_LINK_UNREAD, reader);
+}
+
+void
+wp_engine_end_reading (WpLink *link)
+{
+  g_atomic_int_set (&link->reader, WP_LINK_UNREAD);
+}
+
+void
+wp_engine_recall_links (WpEngine *self)
+{
+  if (self->n_borrowed > 0 && !self->recalling)
+    {
+      self->recalling = TRUE;
+      eventfd_write (self->recall, 1);
+    }
+}
+
+void
+wp_engine_claim_link (WpEngine *self, WpLink *link)
+{
+  while (!wp_engine_begin_reading (link, WP_LINK_READ_BY_ENGINE))
+    {
+      wp_engine_recall_links (self);
+      g_cond_wait (&self->returned, &self->lock);
+    }
+}
+
+void
+wp_engine_borrow_link (WpEngine *self, WpLink *link, WpJob *job)
+{
+  const int fd = wp_channel_get_input_fd (link->channel);
+
+  if (self->recalling || !link->reading || link->writing ||
+      fd != wp_channel_get_output_fd (link->channel))
+    return;
+
+  if (self->recall < 0)
+    self->recall = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (self->recall < 0 || !wp_engine_begin_reading (link, WP_LINK_READ_BY_CALLER))
+    return;
+
+  epoll_ctl (self->epoll, EPOLL_CTL_DEL, fd, NULL);
+  self->n_borrowed++;
+  job->borrowed = (int) link->id;
+}
+
+static void
+return_link (WpEngine *self, WpLink *link)
+{
+  eventfd_t value;
+
+  /* What has arrived and was not read yet shows again. */
+  if (link->reading && !wp_engine_start_polling (self, link))
+    wp_engine_give_up_on (self, link,
+                          g_error_new (WP_ERROR, WP_ERROR_WORKER_DIED,
+                                       "was ended because its channel cannot be polled any more: %s",
+                                       g_strerror (errno)));
+  wp_engine_end_reading (link);
+
+  self->n_borrowed--;
+  if (!self->recalling)
+    return;
+
+  if (self->n_borrowed == 0)
+    {
+      self->recalling = FALSE;
+      eventfd_read (self->recall, &value);
+    }
+  g_cond_broadcast (&self->returned);
+}
+
+/* Returns when the job has ended, or the link was recalled or has come to its end. */
+static void
+read_link (WpEngine *self, WpLink *link, WpJob *job)
+{
+  struct pollfd fds[] = {
+    { .fd = wp_channel_get_input_fd (link->channel), .events = POLLIN },
+    { .fd = self->recall, .events = POLLIN },
+  };
+
+  while (!job->ended && link->reading && !self->recalling)
+    {
+      job->polling = TRUE;
+      wp_engine_unlock (self);
+      if (poll (fds, G_N_ELEMENTS (fds), -1) < 0)
+        fds[0].revents = 0; /* interrupted */
+      wp_engine_lock (self);
+      job->polling = FALSE;
+      wp_engine_unlock (self);
+
+      if (fds[0].revents != 0)
+        wp_engine_read (self, link);
+      wp_engine_lock (self);
+    }
+}
+
+static void
+wait_for_change (WpEngine *self, WpJob *job, WpJobWait what)
+{
+  if (self->to_wake != NULL)
+    {
+      wp_engine_unlock (self);
+      wp_engine_lock (self);
+      return;
+    }
+
+  job->n_waiting[what]++;
+  g_cond_wait (&job->condition, &self->lock);
+  job->n_waiting[what]--;
+}
+
+void
+wp_engine_wait_for_results (WpEngine *self, WpJob *job)
+{
+  wait_for_change (self, job, WP_JOB_RESULTS);
+}
+
+void
+wp_engine_wait_for_end (WpEngine *self, WpJob *job)
+{
+  if (job->borrowed >= 0)
+    {
+      WpLink *link = self->links[job->borrowed];
+
+      job->borrowed = -1;
+      read_link (self, link, job);
+      return_link (self, link);
+    }
+
+  while (!job->ended)
+    wait_for_change (self, job, WP_JOB_END);
+}
