@@ -76,9 +76,14 @@ wp_join_begin (WpEngine *engine, GTask *task, WpDelivery *delivery)
   join->engine = wp_engine_ref (engine);
   join->delivery = wp_delivery_ref (delivery);
 
-  /* The handler uses the join only while it is connected, which ends with its answer. */
+  /* A cancellation in another thread may answer before the handler's number is known here; it stays connected then,
+   * and has nothing to do any more. */
   if (cancellable != NULL)
-    join->handler = g_cancellable_connect (cancellable, G_CALLBACK (on_join_cancelled), join, NULL);
+    {
+      g_atomic_ref_count_inc (&join->ref_count);
+      join->handler = g_cancellable_connect (cancellable, G_CALLBACK (on_join_cancelled), join,
+                                             (GDestroyNotify) join_unref);
+    }
 
   wp_engine_lock (engine);
   wp_engine_drain (engine);
