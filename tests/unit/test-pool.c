@@ -566,6 +566,49 @@ test_full_socket (void)
   join_pool (pool);
 }
 
+typedef struct
+{
+  WpBatch *batch;
+  guint n_freed;
+} Owner;
+
+static void
+on_item_freed (gpointer data)
+{
+  Owner *owner = data;
+
+  /* Hangs when the pool's lock is held. */
+  wp_batch_get_n_completed (owner->batch);
+  owner->n_freed++;
+}
+
+/* What a value is made of belongs to its owner, who hears of its end and may call the pool then. */
+static void
+test_freed_items (void)
+{
+  static const guint8 bytes[64];
+  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (1);
+  g_autoptr (WpBatch) batch = start_batch (pool, "hold-or-not", NULL);
+  Owner owner = { batch, 0 };
+
+  for (guint i = 0; i < 20; i++)
+    {
+      GVariant *value = g_variant_new_from_data (G_VARIANT_TYPE_BYTESTRING, bytes, sizeof bytes, TRUE,
+                                                 on_item_freed, &owner);
+
+      push_item (batch, g_variant_new ("(b@ay)", FALSE, value));
+    }
+  wp_batch_close (batch);
+  for (guint i = 0; i < 20; i++)
+    {
+      g_autoptr (WpResult) result = next_result (batch);
+
+      g_assert_no_error (wp_result_get_error (result));
+    }
+  join_pool (pool);
+  g_assert_cmpuint (owner.n_freed, ==, 20);
+}
+
 static void
 test_list_functions (void)
 {
@@ -743,6 +786,7 @@ static const FaultTest tests[] = {
   { "/pool/signals/unwanted-workers-exit-without-error", test_unwanted_workers },
   { "/pool/arguments/none-is-the-empty-tuple", test_no_arguments },
   { "/pool/arguments/wait-for-a-busy-worker", test_full_socket },
+  { "/pool/arguments/are-freed-without-the-lock", test_freed_items },
   { "/pool/functions/are-listed", test_list_functions },
   { "/pool/callbacks/may-iterate-and-wait", test_nested_loop_in_callback },
   { "/pool/callbacks/come-later", test_callbacks_come_later },

@@ -36,6 +36,7 @@ wp_arguments_to_item (const char *function, GVariant *args, GError **error)
   if (!wp_arguments_check_function (function, error) || !wp_items_check ("the argument", value, error))
     return NULL;
 
+  wp_items_serialise (value);
   items = wp_items_new ();
   wp_items_push (items, g_steal_pointer (&value));
 

@@ -160,7 +160,7 @@ serve_pushers (WpBatchQueue *self)
       pusher = g_queue_pop_head (&self->pushers);
       if (error == NULL)
         wp_batch_queue_push (self, pusher->item);
-      g_variant_unref (pusher->item);
+      wp_engine_drop_item (self->engine, pusher->item);
       answer_later (self, pusher->task, TRUE, NULL, g_steal_pointer (&error));
     }
 
@@ -212,7 +212,7 @@ wp_batch_queue_cancel_wait (WpBatchQueue *self, GTask *task)
 
       waited = TRUE;
       g_queue_delete_link (&self->pushers, l);
-      g_variant_unref (pusher->item);
+      wp_engine_drop_item (self->engine, pusher->item);
       g_free (pusher);
       break;
     }

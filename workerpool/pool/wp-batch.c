@@ -699,7 +699,11 @@ wp_batch_get_item (GListModel *model, guint position)
 static gboolean
 check_item (GVariant *item, GError **error)
 {
-  return wp_items_check ("the item", item, error);
+  if (!wp_items_check ("the item", item, error))
+    return FALSE;
+
+  wp_items_serialise (item);
+  return TRUE;
 }
 
 /**

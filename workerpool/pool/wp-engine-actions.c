@@ -58,7 +58,7 @@ wp_engine_add_results (WpEngine     *self,
                  guint         n_failed,
                  GError       *first_failure)
 {
-  wp_items_drop (job->items, first, n);
+  wp_items_drop (job->items, first, n, self->dropped_items);
   wp_result_queue_add (job->results, first, n, payload, skip);
   job->n_ended += n;
   job->n_failed += n_failed;
@@ -75,7 +75,7 @@ wp_engine_add_results (WpEngine     *self,
 static void
 job_fail_tasks (WpEngine *self, WpJob *job, guint64 first, guint n, const GError *error)
 {
-  wp_items_drop (job->items, first, n);
+  wp_items_drop (job->items, first, n, self->dropped_items);
   wp_result_queue_add_error (job->results, first, n, error);
   job->n_ended += n;
   job->n_failed += n;
@@ -198,8 +198,8 @@ wp_engine_wake_at (WpEngine *self, gint64 time)
 void
 wp_engine_signal_later (WpEngine *self, WpLink *link, int signum)
 {
-  if (link->signal == 0)
-    g_queue_push_tail (&self->signals, GUINT_TO_POINTER (link->id));
+  /* A signal from before there was a process has left the queue; one that is sent already is passed over. */
+  g_queue_push_tail (&self->signals, GUINT_TO_POINTER (link->id));
   /* SIGKILL is never weakened to SIGTERM. */
   if (link->signal != SIGKILL)
     link->signal = signum;
@@ -412,7 +412,7 @@ run_action (WpEngine *self, const WpAction *action)
       job->closed = TRUE;
       job->ended = TRUE;
       job_changed (self, job);
-      wp_job_unref (job);
+      g_ptr_array_add (self->dropped_jobs, job);
       break;
 
     case WP_ACTION_DRAINED:

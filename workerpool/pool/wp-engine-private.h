@@ -52,6 +52,11 @@ struct _WpEngine
   WpJob *to_wake; /* a reference; its waiting threads are woken when the lock is released */
   GArray *stop_calls;  /* WpEngineCall */
 
+  /* What is let go of when the lock is released: a value or a job may be the last to hold something of the caller's,
+   * whose code runs then and may call the pool. */
+  GPtrArray *dropped_items; /* GVariant */
+  GPtrArray *dropped_jobs;  /* WpJob */
+
   /* Work for the thread. */
   GQueue launches; /* worker ids */
   GQueue signals;  /* worker ids */

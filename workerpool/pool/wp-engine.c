@@ -33,12 +33,34 @@ wp_engine_lock (WpEngine *self)
   g_mutex_lock (&self->lock);
 }
 
+static GPtrArray *
+steal_dropped (GPtrArray **dropped, GDestroyNotify destroy)
+{
+  GPtrArray *stolen = NULL;
+
+  if ((*dropped)->len > 0)
+    {
+      stolen = *dropped;
+      *dropped = g_ptr_array_new_with_free_func (destroy);
+    }
+
+  return stolen;
+}
+
+void
+wp_engine_drop_item (WpEngine *self, GVariant *item)
+{
+  g_ptr_array_add (self->dropped_items, item);
+}
+
 /* A thread that is woken while the lock is held runs into it and sleeps again, which costs as much as a
  * round trip to a worker. */
 void
 wp_engine_unlock (WpEngine *self)
 {
   WpJob *job = g_steal_pointer (&self->to_wake);
+  g_autoptr (GPtrArray) items = steal_dropped (&self->dropped_items, (GDestroyNotify) g_variant_unref);
+  g_autoptr (GPtrArray) jobs = steal_dropped (&self->dropped_jobs, (GDestroyNotify) wp_job_unref);
 
   g_mutex_unlock (&self->lock);
 
@@ -72,6 +94,8 @@ wp_engine_new (const WpEngineConfig *config, const WpEngineObserver *observer, g
   self->links = g_new0 (WpLink *, config->n_jobs);
   for (guint i = 0; i < config->n_jobs; i++)
     self->links[i] = wp_link_new (i);
+  self->dropped_items = g_ptr_array_new_with_free_func ((GDestroyNotify) g_variant_unref);
+  self->dropped_jobs = g_ptr_array_new_with_free_func ((GDestroyNotify) wp_job_unref);
   self->stop_calls = g_array_new (FALSE, FALSE, sizeof (WpEngineCall));
   self->calls = g_array_new (FALSE, FALSE, sizeof (WpEngineCall));
   g_queue_init (&self->launches);
@@ -117,6 +141,8 @@ wp_engine_unref (WpEngine *self)
   g_queue_clear_full (&self->large_chunks, (GDestroyNotify) wp_large_chunk_free);
   g_queue_clear (&self->launches);
   g_queue_clear (&self->signals);
+  g_ptr_array_unref (self->dropped_items);
+  g_ptr_array_unref (self->dropped_jobs);
   g_clear_pointer (&self->stop_calls, g_array_unref);
   g_array_unref (self->calls);
   for (guint i = 0; i < self->config.n_jobs; i++)

@@ -59,6 +59,8 @@ gboolean  wp_engine_submit       (WpEngine *self, WpJob *job, gboolean keep_work
 /* n more items are in job->items. */
 void      wp_engine_push         (WpEngine *self, WpJob *job, guint64 n);
 void      wp_engine_close        (WpEngine *self, WpJob *job);
+/* Lets go of a caller's value when the lock is released; takes it. */
+void      wp_engine_drop_item    (WpEngine *self, GVariant *item);
 void      wp_engine_cancel       (WpEngine *self, WpJob *job);
 /* How many tasks the job may have in flight. */
 guint64   wp_engine_get_window   (WpEngine *self, WpJob *job);

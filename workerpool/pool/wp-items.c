@@ -41,6 +41,13 @@ wp_items_check (const char *argument, GVariant *value, GError **error)
   return FALSE;
 }
 
+void
+wp_items_serialise (GVariant *value)
+{
+  if (g_variant_get_size (value) >= WP_PAYLOAD_LARGE)
+    g_variant_get_data (value);
+}
+
 /* The size of a type's values when they are all of one size, else 0. */
 static gsize
 fixed_size_of (const GVariantType *type)
@@ -88,6 +95,15 @@ wp_items_new_array (GVariant *items)
 
       g_variant_unref (self->array);
       self->array = g_variant_ref_sink (g_variant_new_from_bytes (g_variant_get_type (items), bytes, TRUE));
+    }
+  else
+    {
+      for (guint64 i = 0; i < self->n; i++)
+        {
+          g_autoptr (GVariant) element = g_variant_get_child_value (items, i);
+
+          wp_items_serialise (element);
+        }
     }
 
   return self;
@@ -139,13 +155,13 @@ wp_items_push (WpItems *self, GVariant *value)
 }
 
 void
-wp_items_drop (WpItems *self, guint64 first, guint n)
+wp_items_drop (WpItems *self, guint64 first, guint n, GPtrArray *dropped)
 {
   if (self->ring == NULL)
     return;
 
   for (guint64 i = first; i < first + n; i++)
-    g_clear_pointer (&self->ring[i & self->mask], g_variant_unref);
+    g_ptr_array_add (dropped, g_steal_pointer (&self->ring[i & self->mask]));
 
   while (self->first < self->n && self->ring[self->first & self->mask] == NULL)
     self->first++;

@@ -15,6 +15,10 @@ typedef struct _WpItems WpItems;
  * the sentence calls it. A value passes from any thread; a big one is checked here once. */
 gboolean wp_items_check       (const char *argument, GVariant *value, GError **error);
 
+/* Serialises a large value in the caller's thread: later it would be done with the engine's lock held, and what it was
+ * made of would be let go of there. */
+void     wp_items_serialise   (GVariant *value);
+
 /* items: checked, an array; an array of variants ("av") stands for the values in them. */
 WpItems *wp_items_new_array   (GVariant *items);
 WpItems *wp_items_new         (void);
@@ -24,8 +28,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (WpItems, wp_items_free)
 guint64  wp_items_get_n       (WpItems *self);
 /* Takes the value, which is checked and not floating. Not for an array. */
 void     wp_items_push        (WpItems *self, GVariant *value);
-/* The tasks' arguments are needed no more. */
-void     wp_items_drop        (WpItems *self, guint64 first, guint n);
+/* The tasks' arguments are needed no more; moves them to 'dropped' (GVariant), because letting go of a value may run
+ * its owner's code. */
+void     wp_items_drop        (WpItems *self, guint64 first, guint n, GPtrArray *dropped);
 /* Appends a record for each of the items. */
 void     wp_items_write       (WpItems *self, guint64 first, guint n, WpPayloadWriter *writer);
 

@@ -53,7 +53,7 @@ make_channel (GIOStream *stream, GError **error)
 
   if (!G_IS_IO_STREAM (stream))
     {
-      g_set_error_literal (error, WP_ERROR, WP_ERROR_START_FAILED, "the launcher's worker has no channel");
+      g_set_error_literal (error, WP_ERROR, WP_ERROR_START_FAILED, "has no channel");
       return NULL;
     }
 

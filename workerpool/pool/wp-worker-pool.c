@@ -1369,6 +1369,15 @@ wp_worker_pool_list_functions (WpWorkerPool *self,
   g_autoptr (GVariant) names = NULL;
 
   g_return_val_if_fail (WP_IS_WORKER_POOL (self), NULL);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  if (module != NULL && !g_utf8_validate (module, -1, NULL))
+    {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                           "the path of the module is not valid UTF-8, as the names of functions are");
+      return NULL;
+    }
 
   names = wp_worker_pool_apply (self, WP_FUNCTION_LIST, g_variant_new ("(s)", module != NULL ? module : ""),
                                 NULL, cancellable, error);
