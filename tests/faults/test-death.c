@@ -333,7 +333,8 @@ test_launcher_launch (WpLauncher *launcher, guint worker_id, GError **error)
   WpWorkerProcess *process = wp_launcher_launch (self->spawn, worker_id, error);
 
   /* At once: a signal that is sent through the process takes its time, and the worker would be ready first. */
-  if (g_atomic_int_add (&self->n_launches, 1) < g_atomic_int_get (&self->n_killed) && process != NULL)
+  if (g_atomic_int_add (&self->n_launches, 1) < g_atomic_int_get (&self->n_killed) && process != NULL &&
+      wp_worker_process_get_pid (process) > 0)
     kill (wp_worker_process_get_pid (process), SIGKILL);
   return process;
 }
@@ -398,6 +399,8 @@ test_start_never_succeeds (void)
       if (result == NULL)
         break;
       g_assert_error (wp_result_get_error (result), WP_ERROR, WP_ERROR_START_FAILED);
+      if (n == 0)
+        g_test_message ("%s", wp_result_get_error (result)->message);
       g_assert_nonnull (strstr (wp_result_get_error (result)->message, "“echo”"));
       g_assert_nonnull (strstr (wp_result_get_error (result)->message, "was killed by signal 9"));
       n++;
@@ -529,7 +532,7 @@ typedef struct
 {
   int stop;       /* atomic */
   guint n_workers;
-  guint n_kills;
+  int n_kills;    /* atomic */
 } Killer;
 
 /* Kills no process twice: a number that was free meanwhile might be somebody else's. */
@@ -557,7 +560,7 @@ kill_workers (gpointer data)
         continue;
       killed[worker] = pid;
       kill (pid, SIGKILL);
-      killer->n_kills++;
+      g_atomic_int_inc (&killer->n_kills);
     }
   return NULL;
 }
@@ -575,7 +578,7 @@ test_random_kills_with_retries (void)
 
   /* So that every process that wrote its number is ours until the join. */
   wp_worker_pool_set_keep_alive (pool, TRUE);
-  while (killer.n_kills < 20)
+  while (g_atomic_int_get (&killer.n_kills) < 20)
     {
       g_clear_pointer (&results, g_variant_unref);
       results = wp_worker_pool_map (pool, "work", make_indices (n), options, NULL, &error);
@@ -584,7 +587,7 @@ test_random_kills_with_retries (void)
     }
   g_atomic_int_set (&killer.stop, TRUE);
   g_thread_join (thread);
-  g_test_message ("%u kills", killer.n_kills);
+  g_test_message ("%d kills", killer.n_kills);
   join_pool (pool);
 }
 
@@ -633,7 +636,7 @@ test_random_kills_without_retries (void)
 
   g_assert_cmpuint (n_results, ==, n);
   g_assert_cmpuint (n_failed, <=, killer.n_kills);
-  g_test_message ("%u kills, %" G_GUINT64_FORMAT " tasks lost", killer.n_kills, n_failed);
+  g_test_message ("%d kills, %" G_GUINT64_FORMAT " tasks lost", killer.n_kills, n_failed);
   join_pool (pool);
 }
 
