@@ -145,10 +145,10 @@ wp_spawn_launcher_launch (WpLauncher *launcher,
   g_autoptr (GError) cause = NULL;
   WpWorkerProcess *process;
 
-  if (self->argv == NULL || self->argv[0] == NULL)
+  if (self->argv == NULL || self->argv[0] == NULL || self->argv[0][0] == '\0')
     {
       g_set_error_literal (error, WP_ERROR, WP_ERROR_START_FAILED,
-                           "Cannot start a host: the launcher's argv is empty; it has to name a program");
+                           "Cannot start a host: its argv is empty; the first string has to name a program");
       return NULL;
     }
 

@@ -2,6 +2,8 @@
 
 #include "launch/wp-spawned-process.h"
 
+#include <signal.h>
+
 struct _WpSpawnedProcess
 {
   WpWorkerProcess parent_instance;
@@ -49,7 +51,13 @@ on_subprocess_ended (GObject      *source,
                      gpointer      user_data)
 {
   g_autoptr (GTask) task = user_data;
+  WpSpawnedProcess *self = g_task_get_source_object (task);
   GError *error = NULL;
+
+  /* A worker leads a process group, so what its tasks have started and left ends with it. A host that leads none has
+   * no group of that number. */
+  if (self->pid > 0)
+    kill (-self->pid, SIGKILL);
 
   if (g_subprocess_wait_finish (G_SUBPROCESS (source), result, &error))
     g_task_return_int (task, g_subprocess_get_status (G_SUBPROCESS (source)));

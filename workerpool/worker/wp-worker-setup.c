@@ -171,14 +171,24 @@ open_channel (const char *channel,
 }
 
 static void
+do_nothing (int signum)
+{
+}
+
+static void
 settle_signals (void)
 {
+  /* Not SIG_IGN: the programs that tasks run would inherit that. */
+  const struct sigaction nothing = { .sa_handler = do_nothing, .sa_flags = SA_RESTART };
   sigset_t none;
 
-  /* Ctrl-C goes to every process of the terminal; the owner decides what it means. */
-  signal (SIGINT, SIG_IGN);
+  /* Whoever interrupts the owner means the owner, which decides what becomes of its workers. */
+  sigaction (SIGINT, &nothing, NULL);
   /* A pool that is gone shows as an error of the write. */
-  signal (SIGPIPE, SIG_IGN);
+  sigaction (SIGPIPE, &nothing, NULL);
+
+  /* A group of its own, by which the pool ends the processes that tasks have left behind. */
+  setpgid (0, 0);
 
   /* The mask is inherited from the thread that launched, which may have blocked SIGTERM. */
   sigemptyset (&none);
