@@ -96,6 +96,7 @@ typedef struct
   guint order[MAX_BATCHES]; /* batches with pending tasks, in the order of their turns */
   gboolean measured[N_FUNCTIONS];
   guint64 run_time[N_FUNCTIONS];
+  guint n_starts_due; /* of an explicit start, still to be heard of */
   guint n_failed_starts;
   guint n_idle_deaths;
   guint n_failing;
@@ -533,7 +534,8 @@ count_death (Model *model, const Worker *worker, gboolean running)
 
   if (worker->state == STARTING)
     {
-      if (++model->n_failed_starts < WP_MAX_FAILED_STARTS || count_serving (model) > 0)
+      if (++model->n_failed_starts < WP_MAX_FAILED_STARTS || count_serving (model) > 0 ||
+          count_starting (model) + model->n_starts_due > 0)
         return;
       model->n_failed_starts = 0;
     }
@@ -587,6 +589,9 @@ die (Model *model, Worker *worker)
       salvage (model, worker);
       if (!model->pumping && chance (model, 64))
         pump (model);
+      /* What was sent to it meanwhile may have found its end first. */
+      if (worker->state == GONE)
+        return;
       claimed = worker->running ? get_claimed_chunk (worker) : NULL;
     }
 
@@ -656,6 +661,7 @@ on_start (Model *model, const WpAction *action)
   expect (worker->state == GONE);
 
   worker->state = STARTING;
+  model->n_starts_due -= model->n_starts_due > 0;
   if (chance (model, model->launch_failures))
     die (model, worker);
 }
@@ -1080,6 +1086,7 @@ pump (Model *model)
       expect (++n_actions < MAX_ACTIONS);
     }
   model->pumping = FALSE;
+  model->n_starts_due = 0;
 
   expect_rest (model);
 }

@@ -334,6 +334,8 @@ happen (Model *model, guint event)
 
     case EVENT_START:
       wp_scheduler_start (model->scheduler);
+      for (guint i = 0; i < model->config.n_jobs && !model->draining; i++)
+        model->n_starts_due += model->workers[i].state == GONE;
       pump (model);
       for (guint i = 0; i < model->config.n_jobs; i++)
         expect (model->workers[i].state != GONE || model->draining || model->launch_failures > 0 ||

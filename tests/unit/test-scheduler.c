@@ -223,6 +223,26 @@ test_start_failures (void)
   tear_down (&fixture);
 }
 
+/* At a limit of the system the last starts fail at once, while the first ones are on their way. */
+static void
+test_starting_workers_count (void)
+{
+  Fixture fixture;
+  const guint n = WP_MAX_FAILED_STARTS + 2;
+
+  set_up (&fixture, n, 1);
+  add (&fixture, &(WpBatchPlan){ .chunk_size = 1 }, 2 * n);
+  for (guint i = 0; i < n; i++)
+    expect_start (&fixture, i);
+  for (guint i = 1; i < n; i++)
+    die (&fixture, i);
+  expect_nothing (&fixture);
+
+  wp_scheduler_worker_ready (fixture.scheduler, 0, TRUE);
+  expect_chunk (&fixture, 0, 0, 1);
+  tear_down (&fixture);
+}
+
 static void
 test_start_retry (void)
 {
@@ -881,6 +901,7 @@ main (int argc, char **argv)
   g_test_add_func ("/scheduler/start/many-workers", test_start_many);
   g_test_add_func ("/scheduler/start/failures-end-in-an-error", test_start_failures);
   g_test_add_func ("/scheduler/start/failure-waits-while-others-work", test_start_retry);
+  g_test_add_func ("/scheduler/start/those-on-their-way-count", test_starting_workers_count);
   g_test_add_func ("/scheduler/start/idle-deaths-end-in-an-error", test_idle_deaths);
   g_test_add_func ("/scheduler/idle/last-used-worker-is-first", test_warmest_worker);
   g_test_add_func ("/scheduler/chunk/size-is-what-was-asked-for", test_chunk_asked_for);

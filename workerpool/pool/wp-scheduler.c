@@ -422,7 +422,9 @@ count_failed_start (WpScheduler *scheduler, gint64 now)
   scheduler->n_failed_starts++;
   scheduler->start_retry_at = wp_scheduler_add_time (now, WP_START_RETRY_NS);
 
+  /* Those that are still starting may do the work yet. */
   if (scheduler->n_in_state[WP_SCHEDULER_WORKER_READY] > 0 ||
+      scheduler->n_in_state[WP_SCHEDULER_WORKER_STARTING] > 0 ||
       scheduler->n_failed_starts < WP_MAX_FAILED_STARTS)
     return;
 
