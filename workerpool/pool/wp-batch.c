@@ -336,12 +336,28 @@ post_progress (WpBatch *self)
                        self->handle, (GDestroyNotify) handle_unref);
 }
 
+/* Asking for the list makes it; what is in it already is what has been handed out before. */
+static void
+ensure_list (WpBatch *self)
+{
+  if (self->list != NULL)
+    return;
+
+  self->list = g_ptr_array_new_with_free_func (g_object_unref);
+
+  wp_engine_lock (self->engine);
+  if (self->flow == FLOW_UNDECIDED)
+    self->flow = FLOW_LISTED;
+  post_delivery (self);
+  wp_engine_unlock (self->engine);
+}
+
 static void
 deliver (gpointer data)
 {
   Handle *handle = data;
   g_autoptr (WpBatch) self = g_weak_ref_get (&handle->batch);
-  gboolean more, finished, late;
+  gboolean more, finished, late, undecided;
 
   handle_unref (handle);
   if (self == NULL)
@@ -349,8 +365,12 @@ deliver (gpointer data)
 
   wp_engine_lock (self->engine);
   self->posted = FALSE;
+  undecided = self->flow == FLOW_UNDECIDED;
   wp_engine_unlock (self->engine);
 
+  if (undecided &&
+      g_signal_has_handler_pending (self, g_signal_lookup ("items-changed", G_TYPE_LIST_MODEL), 0, FALSE))
+    ensure_list (self);
   flow_results (self);
 
   /* Asked together with the end: results may have come since, the last ones too. */
@@ -652,22 +672,6 @@ static GType
 wp_batch_get_item_type (GListModel *model)
 {
   return WP_TYPE_RESULT;
-}
-
-/* Asking for the list makes it; what is in it already is what has been handed out before. */
-static void
-ensure_list (WpBatch *self)
-{
-  if (self->list != NULL)
-    return;
-
-  self->list = g_ptr_array_new_with_free_func (g_object_unref);
-
-  wp_engine_lock (self->engine);
-  if (self->flow == FLOW_UNDECIDED)
-    self->flow = FLOW_LISTED;
-  post_delivery (self);
-  wp_engine_unlock (self->engine);
 }
 
 static guint

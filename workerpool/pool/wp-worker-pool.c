@@ -86,8 +86,8 @@
  */
 
 #define MAX_N_JOBS G_MAXUINT16
-/* Far beyond any host's start on a loaded machine, yet an end to one that never answers. */
-#define DEFAULT_START_TIMEOUT 30000
+/* Far beyond any host's start on a loaded machine, yet an end to one that never answers, which is tried five times. */
+#define DEFAULT_START_TIMEOUT 10000
 /* Enough to finish a file or to roll back; short for somebody who has pressed Cancel. */
 #define DEFAULT_GRACE_PERIOD 500
 
@@ -516,7 +516,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
    * WpWorkerPool:start-timeout: (attributes org.gtk.Property.get=wp_worker_pool_get_start_timeout org.gtk.Property.set=wp_worker_pool_set_start_timeout)
    *
    * How long a worker may take to report in, in milliseconds; then it is killed, and the start counts as
-   * failed. The default is 30 seconds.
+   * failed. The default is 10 seconds.
    *
    * Since: 1.0
    */
