@@ -2,6 +2,8 @@
 
 #include "helpers.h"
 
+#include <string.h>
+
 WpTaskOptions *
 make_options (guint chunk_size, guint max_retries, WpOnError on_error)
 {
@@ -92,6 +94,14 @@ assert_indices (GVariant *results, guint64 n)
 
       g_assert_cmpuint (g_variant_get_uint64 (value), ==, i);
     }
+}
+
+void
+assert_message (const GError *error, const char *part)
+{
+  g_test_message ("%s", error->message);
+  if (strstr (error->message, part) == NULL)
+    g_error ("“%s” does not say “%s”", error->message, part);
 }
 
 void

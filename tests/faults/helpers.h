@@ -23,6 +23,9 @@ WpResult      *next_result   (WpBatch *batch);
 /* The results of a map of make_indices (n) over a function that returns what it got. */
 void           assert_indices (GVariant *results, guint64 n);
 
+/* The error says so, in these words. */
+void           assert_message (const GError *error, const char *part);
+
 /* What an asynchronous call came to; its user data. */
 typedef struct
 {
