@@ -33,10 +33,23 @@ hash_file (WpTaskContext *context, GVariant *args, gpointer user_data, GError **
   g_autofree guint8 *block = g_malloc (BLOCK_SIZE);
   guint64 size = 0;
   gssize n;
+  const char *path;
   int fd;
 
+  /* Bytes, as file names are, or a string, as the command passes its items. */
+  if (g_variant_is_of_type (args, G_VARIANT_TYPE_BYTESTRING))
+    path = g_variant_get_bytestring (args);
+  else if (g_variant_is_of_type (args, G_VARIANT_TYPE_STRING))
+    path = g_variant_get_string (args, NULL);
+  else
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "a path is “ay” or “s”, not “%s”",
+                   g_variant_get_type_string (args));
+      return NULL;
+    }
+
   /* O_NONBLOCK: should a named pipe have taken the file's place, nobody may ever write to it. */
-  fd = g_open (g_variant_get_bytestring (args), O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+  fd = g_open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
   if (fd < 0)
     {
       g_set_error_literal (error, G_IO_ERROR, g_io_error_from_errno (errno), g_strerror (errno));

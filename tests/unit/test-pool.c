@@ -2,6 +2,7 @@
 
 /* The pool as its users see it, when nothing goes wrong. */
 
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -65,6 +66,20 @@ hold_or_not (WpTaskContext *context, GVariant *args, gpointer user_data, GError 
       counter_wait (GATE, 1);
     }
   return g_variant_new_uint64 (g_variant_n_children (bytes));
+}
+
+/* Starts a program, does not wait for it, and says whether it would ignore SIGPIPE. */
+static GVariant *
+leave_child (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
+{
+  const char *argv[] = { "sleep", "1000", NULL };
+  struct sigaction action;
+
+  if (!g_spawn_async (NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, error))
+    return NULL;
+
+  sigaction (SIGPIPE, NULL, &action);
+  return g_variant_new_boolean (action.sa_handler == SIG_IGN);
 }
 
 static GVariant *
@@ -609,6 +624,20 @@ test_freed_items (void)
   g_assert_cmpuint (owner.n_freed, ==, 20);
 }
 
+/* That nothing is left is what follows every test. */
+static void
+test_left_children (void)
+{
+  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (1);
+  g_autoptr (GVariant) ignores = NULL;
+  g_autoptr (GError) error = NULL;
+
+  ignores = wp_worker_pool_apply (pool, "leave-child", NULL, NULL, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_false (g_variant_get_boolean (ignores));
+  join_pool (pool);
+}
+
 static void
 test_list_functions (void)
 {
@@ -787,6 +816,7 @@ static const FaultTest tests[] = {
   { "/pool/arguments/none-is-the-empty-tuple", test_no_arguments },
   { "/pool/arguments/wait-for-a-busy-worker", test_full_socket },
   { "/pool/arguments/are-freed-without-the-lock", test_freed_items },
+  { "/pool/functions/leave-no-processes", test_left_children },
   { "/pool/functions/are-listed", test_list_functions },
   { "/pool/callbacks/may-iterate-and-wait", test_nested_loop_in_callback },
   { "/pool/callbacks/come-later", test_callbacks_come_later },
@@ -801,6 +831,7 @@ main (int argc, char **argv)
   int status;
 
   wp_register_function ("take-turn", take_turn, NULL, NULL);
+  wp_register_function ("leave-child", leave_child, NULL, NULL);
   wp_register_function ("inflate", inflate, NULL, NULL);
   wp_register_function ("fail-odd", fail_odd, NULL, NULL);
   wp_register_function ("hold-or-not", hold_or_not, NULL, NULL);

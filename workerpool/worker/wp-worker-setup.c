@@ -209,6 +209,7 @@ WpChannel *
 wp_worker_setup (GError **error)
 {
   g_autofree char *channel = NULL;
+  WpChannel *opened;
 
   if (!wp_process_is_requested ())
     {
@@ -229,8 +230,10 @@ wp_worker_setup (GError **error)
   if (!check_owner (error))
     return NULL;
 
-  settle_signals ();
   settle_name ();
+  opened = open_channel (channel, error);
+  /* After the channel: making the first GSocket has GLib ignore SIGPIPE. */
+  settle_signals ();
 
-  return open_channel (channel, error);
+  return opened;
 }
