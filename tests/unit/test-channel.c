@@ -1027,6 +1027,75 @@ test_wait (void)
   g_assert_true (wp_channel_wait (pair.near, G_IO_IN, -1));
 }
 
+static void
+test_wait_input (void)
+{
+  for (guint i = 0; i < 2; i++)
+    {
+      g_auto (Pair) pair = i == 0 ? open_sockets () : open_streams ();
+      g_auto (WpFrame) frame = { 0 };
+      gint64 start = g_get_monotonic_time ();
+      GThread *thread;
+      int attached;
+
+      g_assert_false (wp_channel_wait_input (pair.near, 0));
+      while (!wp_channel_wait_input (pair.near, 20) && g_get_monotonic_time () < start + 100 * 1000)
+        ;
+      g_assert_cmpint (g_get_monotonic_time () - start, >=, 100 * 1000);
+      g_assert_cmpint (g_get_monotonic_time () - start, <, 10 * G_TIME_SPAN_SECOND);
+
+      thread = g_thread_new ("sender", send_one, pair.far);
+      while (!wp_channel_wait_input (pair.near, -1))
+        ;
+      g_thread_join (thread);
+      receive_numbered (pair.near, 77, 64);
+      g_assert_false (wp_channel_receive (pair.near, &frame, &attached, NULL));
+
+      /* What is there already is not waited for. */
+      send_numbered (pair.far, 1, 64, -1);
+      send_numbered (pair.far, 2, 64, -1);
+      g_assert_true (wp_channel_wait_input (pair.near, -1));
+      receive_numbered (pair.near, 1, 64);
+      g_assert_true (wp_channel_wait_input (pair.near, -1));
+      receive_numbered (pair.near, 2, 64);
+    }
+}
+
+static void
+test_wait_input_for_the_end (void)
+{
+  for (guint i = 0; i < 2; i++)
+    {
+      g_auto (Pair) pair = i == 0 ? open_sockets () : open_streams ();
+      g_auto (WpFrame) frame = { 0 };
+      g_autoptr (GError) error = NULL;
+      int attached;
+
+      g_clear_pointer (&pair.far, wp_channel_free);
+      g_assert_true (wp_channel_wait_input (pair.near, -1));
+      g_assert_true (wp_channel_wait_input (pair.near, -1));
+      g_assert_false (wp_channel_receive (pair.near, &frame, &attached, &error));
+      g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CLOSED);
+    }
+}
+
+/* Who waits gets to see what a signal's handler has done. */
+static void
+test_wait_input_interrupted (void)
+{
+  g_auto (Pair) pair = open_sockets ();
+  const struct itimerval once = { { 0, 0 }, { 0, 20000 } };
+  struct sigaction action = { .sa_handler = count_signal };
+  struct sigaction saved;
+  int before = g_atomic_int_get (&n_signals);
+
+  sigaction (SIGALRM, &action, &saved);
+  setitimer (ITIMER_REAL, &once, NULL);
+  g_assert_false (wp_channel_wait_input (pair.near, 60000));
+  sigaction (SIGALRM, &saved, NULL);
+  g_assert_cmpint (g_atomic_int_get (&n_signals), ==, before + 1);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -1060,6 +1129,9 @@ main (int argc, char **argv)
     { "/channel/end/garbage-is-no-frame", test_garbage },
     { "/channel/wait/ends-by-condition", test_wait },
     { "/channel/wait/survives-signals", test_interrupted_wait },
+    { "/channel/wait-input/ends-by-input", test_wait_input },
+    { "/channel/wait-input/ends-by-the-end", test_wait_input_for_the_end },
+    { "/channel/wait-input/ends-by-a-signal", test_wait_input_interrupted },
   };
 
   return run_tests (argc, argv, tests, G_N_ELEMENTS (tests));

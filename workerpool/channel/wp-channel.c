@@ -469,7 +469,7 @@ wp_channel_send_encoded (WpChannel *channel, const guint8 *bytes, gsize size, GE
 
 /* Reads once. FALSE when nothing came: with an error when there will be nothing more. */
 static gboolean
-read_now (WpChannel *channel, GError **error)
+read_once (WpChannel *channel, gboolean wait, GError **error)
 {
   g_autoptr (GError) local_error = NULL;
   guint n_fds = channel->fds->len;
@@ -477,7 +477,7 @@ read_now (WpChannel *channel, GError **error)
   guint8 *space = wp_frame_decoder_get_space (channel->decoder, &size);
   gsize n;
 
-  if (!wp_transport_read (channel->transport, space, size, channel->fds, &n, &local_error))
+  if (!wp_transport_read (channel->transport, space, size, wait, channel->fds, &n, &local_error))
     {
       if (g_error_matches (local_error, G_IO_ERROR, G_IO_ERROR_CLOSED) &&
           !wp_frame_decoder_is_empty (channel->decoder))
@@ -561,7 +561,7 @@ receive (WpChannel *channel, WpFrame *frame, int *attached, GError **failure)
           return FALSE;
         }
 
-      if (!read_now (channel, failure))
+      if (!read_once (channel, FALSE, failure))
         return FALSE;
     }
 }
@@ -617,4 +617,17 @@ wp_channel_wait (WpChannel *channel, GIOCondition condition, int timeout_ms)
 
   channel->drained = FALSE;
   return n != 0;
+}
+
+gboolean
+wp_channel_wait_input (WpChannel *channel, int timeout_ms)
+{
+  if (!wp_transport_can_wait (channel->transport) || timeout_ms == 0)
+    return wp_channel_wait (channel, G_IO_IN, timeout_ms);
+
+  if (channel->input_error != NULL || wp_channel_has_input (channel))
+    return TRUE;
+
+  wp_transport_set_timeout (channel->transport, MAX (timeout_ms, 0));
+  return read_once (channel, TRUE, &channel->input_error) || channel->input_error != NULL;
 }

@@ -76,4 +76,11 @@ gboolean   wp_channel_has_input       (WpChannel *channel);
  * milliseconds. FALSE at the time-out. Interrupted waits are resumed. */
 gboolean   wp_channel_wait            (WpChannel *channel, GIOCondition condition, int timeout_ms);
 
+/* Blocks until there is input, or an end, to receive (), as wait () does; it may return FALSE early, after a
+ * signal. On a socket it reads instead of polling: not only a system call less. A reader that sleeps in
+ * poll () is woken when its message comes; one that sleeps in a read is also woken when the peer takes
+ * the message before it, and so its processor is up again when the answer comes (between two processors
+ * of a virtual machine 65 µs a round trip instead of 115 µs). */
+gboolean   wp_channel_wait_input      (WpChannel *channel, int timeout_ms);
+
 G_END_DECLS

@@ -4,10 +4,10 @@
 
 #include <errno.h>
 #include <gio/gfiledescriptorbased.h>
-#include <gio/gunixfdmessage.h>
 #include <glib-unix.h>
 #include <pthread.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -19,6 +19,7 @@ struct _WpTransport
   GOutputStream *output;
   int input_fd;
   int output_fd;
+  int timeout_ms; /* of reads that wait; 0: for ever */
 };
 
 WpTransport *
@@ -26,9 +27,10 @@ wp_transport_new_for_socket (GSocket *socket)
 {
   WpTransport *transport = g_new0 (WpTransport, 1);
 
-  g_socket_set_blocking (socket, FALSE);
   transport->socket = g_object_ref (socket);
   transport->input_fd = transport->output_fd = g_socket_get_fd (socket);
+  /* So that a read can wait; all others ask not to. */
+  g_unix_set_fd_nonblocking (transport->input_fd, FALSE, NULL);
   return transport;
 }
 
@@ -59,6 +61,24 @@ wp_transport_free (WpTransport *transport)
 }
 
 gboolean
+wp_transport_can_wait (WpTransport *transport)
+{
+  return transport->socket != NULL;
+}
+
+void
+wp_transport_set_timeout (WpTransport *transport, int timeout_ms)
+{
+  const struct timeval timeout = { timeout_ms / 1000, timeout_ms % 1000 * 1000 };
+
+  if (transport->timeout_ms == timeout_ms)
+    return;
+
+  transport->timeout_ms = timeout_ms;
+  setsockopt (transport->input_fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+}
+
+gboolean
 wp_transport_can_pass_fds (WpTransport *transport)
 {
   return transport->socket != NULL;
@@ -76,35 +96,12 @@ wp_transport_get_output_fd (WpTransport *transport)
   return transport->output_fd;
 }
 
-static gssize
-write_to_socket (WpTransport *transport,
-                 GOutputVector *vectors,
-                 guint n_vectors,
-                 int fd,
-                 GError **error)
+static void
+fill_pieces (struct iovec *pieces, const GOutputVector *vectors, guint n_vectors)
 {
-  g_autoptr (GUnixFDList) fds = NULL;
-  GSocketControlMessage *message = NULL;
-  gssize written;
-
-  if (fd >= 0)
-    {
-      /* The list would close the descriptor, and a list that is filled by append () would duplicate
-       * it. */
-      fds = g_unix_fd_list_new_from_array (&fd, 1);
-      message = g_unix_fd_message_new_with_fd_list (fds);
-    }
-
-  written = g_socket_send_message (transport->socket, NULL, vectors, n_vectors,
-                                   message != NULL ? &message : NULL, message != NULL ? 1 : 0,
-                                   G_SOCKET_MSG_NONE, NULL, error);
-
-  if (fd >= 0)
-    {
-      g_free (g_unix_fd_list_steal_fds (fds, NULL));
-      g_object_unref (message);
-    }
-  return written;
+  for (guint i = 0; i < n_vectors; i++)
+    pieces[i] = (struct iovec){ .iov_base = (void *) vectors[i].buffer,
+                                .iov_len = vectors[i].size };
 }
 
 static void
@@ -114,6 +111,44 @@ set_system_error (GError **error, const char *what)
 
   g_set_error (error, G_IO_ERROR, g_io_error_from_errno (saved_errno),
                "Could not %s the channel: %s", what, g_strerror (saved_errno));
+}
+
+/* Sockets are used through their descriptor, as streams are: GSocket can only poll for what is to come,
+ * and a read that blocks wakes sooner (wp_channel_wait_input ()). */
+static gssize
+write_to_socket (WpTransport *transport,
+                 GOutputVector *vectors,
+                 guint n_vectors,
+                 int fd,
+                 GError **error)
+{
+  union
+  {
+    struct cmsghdr header;
+    char space[CMSG_SPACE (sizeof (int))];
+  } control = { 0 };
+  struct iovec pieces[WP_TRANSPORT_MAX_VECTORS];
+  struct msghdr message = { .msg_iov = pieces, .msg_iovlen = n_vectors };
+  gssize written;
+
+  fill_pieces (pieces, vectors, n_vectors);
+  if (fd >= 0)
+    {
+      control.header.cmsg_level = SOL_SOCKET;
+      control.header.cmsg_type = SCM_RIGHTS;
+      control.header.cmsg_len = CMSG_LEN (sizeof fd);
+      memcpy (CMSG_DATA (&control.header), &fd, sizeof fd);
+      message.msg_control = &control;
+      message.msg_controllen = sizeof control;
+    }
+
+  do
+    written = sendmsg (transport->output_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  while (written < 0 && errno == EINTR);
+
+  if (written < 0)
+    set_system_error (error, "write to");
+  return written;
 }
 
 /* Streams are written and read through their descriptors:
@@ -132,9 +167,7 @@ write_to_stream (WpTransport *transport, GOutputVector *vectors, guint n_vectors
   gssize written;
   int saved_errno;
 
-  for (guint i = 0; i < n_vectors; i++)
-    pieces[i] = (struct iovec){ .iov_base = (void *) vectors[i].buffer,
-                                .iov_len = vectors[i].size };
+  fill_pieces (pieces, vectors, n_vectors);
 
   sigemptyset (&pipe_signal);
   sigaddset (&pipe_signal, SIGPIPE);
@@ -183,38 +216,48 @@ wp_transport_write (WpTransport *transport,
 }
 
 static void
-take_fds (GArray *fds, GSocketControlMessage **messages, int n_messages)
+take_fds (GArray *fds, struct msghdr *message)
 {
-  for (int i = 0; i < n_messages; i++)
-    {
-      if (G_IS_UNIX_FD_MESSAGE (messages[i]))
-        {
-          int n_taken;
-          g_autofree int *taken = NULL;
-
-          taken = g_unix_fd_message_steal_fds (G_UNIX_FD_MESSAGE (messages[i]), &n_taken);
-          g_array_append_vals (fds, taken, n_taken);
-        }
-      g_object_unref (messages[i]);
-    }
-  g_free (messages);
+  for (struct cmsghdr *part = CMSG_FIRSTHDR (message); part != NULL; part = CMSG_NXTHDR (message, part))
+    if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS)
+      g_array_append_vals (fds, CMSG_DATA (part), (part->cmsg_len - CMSG_LEN (0)) / sizeof (int));
 }
 
 static gssize
-read_from_socket (WpTransport *transport, guint8 *space, gsize size, GArray *fds, GError **error)
+read_from_socket (WpTransport *transport,
+                  guint8 *space,
+                  gsize size,
+                  gboolean wait,
+                  GArray *fds,
+                  GError **error)
 {
-  GInputVector vector = { space, size };
-  GSocketControlMessage **messages = NULL;
-  int n_messages = 0;
-  int flags = 0;
-  gssize n = g_socket_receive_message (transport->socket, NULL, &vector, 1, &messages, &n_messages,
-                                       &flags, NULL, error);
+  /* The kernel passes no more of them with one message. */
+  union
+  {
+    struct cmsghdr header;
+    char space[CMSG_SPACE (253 * sizeof (int))];
+  } control;
+  struct iovec piece = { space, size };
+  struct msghdr message = { .msg_iov = &piece,
+                            .msg_iovlen = 1,
+                            .msg_control = &control,
+                            .msg_controllen = sizeof control };
+  gssize n;
+
+  do
+    n = recvmsg (transport->input_fd, &message, (wait ? 0 : MSG_DONTWAIT) | MSG_CMSG_CLOEXEC);
+  while (n < 0 && errno == EINTR && !wait);
 
   if (n < 0)
-    return n;
+    {
+      /* Who waits may want to look at what the signal's handler has changed. */
+      errno = errno == EINTR ? EAGAIN : errno;
+      set_system_error (error, "read from");
+      return n;
+    }
 
-  take_fds (fds, messages, n_messages);
-  if ((flags & MSG_CTRUNC) != 0)
+  take_fds (fds, &message);
+  if ((message.msg_flags & MSG_CTRUNC) != 0)
     {
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES,
                            "A descriptor that came over the channel was lost: this process has too "
@@ -242,6 +285,7 @@ gboolean
 wp_transport_read (WpTransport *transport,
                    guint8 *space,
                    gsize size,
+                   gboolean wait,
                    GArray *fds,
                    gsize *n_read,
                    GError **error)
@@ -250,7 +294,7 @@ wp_transport_read (WpTransport *transport,
   gssize n;
 
   if (transport->socket != NULL)
-    n = read_from_socket (transport, space, size, fds, &local_error);
+    n = read_from_socket (transport, space, size, wait, fds, &local_error);
   else
     n = read_from_stream (transport, space, size, &local_error);
 

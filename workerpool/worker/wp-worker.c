@@ -210,7 +210,7 @@ next_frame (WpWorker *self,
 
       if (self->outbox != NULL && !wp_outbox_flush (self->outbox, get_now (), error))
         return FALSE;
-      wp_channel_wait (self->channel, G_IO_IN, -1);
+      wp_channel_wait_input (self->channel, -1);
     }
 
   g_propagate_error (error, g_steal_pointer (&self->receive_error));
@@ -295,7 +295,7 @@ configure (WpWorker *self,
           g_propagate_error (error, g_steal_pointer (&self->receive_error));
           return FALSE;
         }
-      wp_channel_wait (self->channel, G_IO_IN, -1);
+      wp_channel_wait_input (self->channel, -1);
     }
 
   if (board_fd >= 0)
