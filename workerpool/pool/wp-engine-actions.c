@@ -141,6 +141,11 @@ wp_engine_update_polling (WpEngine *self, WpLink *link)
       wp_engine_recall_links (self);
       return;
     }
+  if (link->parked)
+    {
+      wp_engine_unpark (self, link);
+      return;
+    }
 
   if (input == output)
     {
@@ -170,6 +175,7 @@ wp_engine_stop_reading (WpEngine *self, WpLink *link)
     return;
 
   link->reading = FALSE;
+  link->parked = FALSE;
   epoll_ctl (self->epoll, EPOLL_CTL_DEL, wp_channel_get_input_fd (link->channel), NULL);
   epoll_ctl (self->epoll, EPOLL_CTL_DEL, wp_channel_get_output_fd (link->channel), NULL);
 }
@@ -287,6 +293,8 @@ send_chunk (WpEngine *self, const WpAction *action)
   /* Before the worker can answer: else the answer would wake the engine's thread as well. */
   if (job->may_borrow)
     wp_engine_borrow_link (self, link, job);
+  if (link->parked)
+    wp_engine_unpark (self, link);
 
   head = wp_link_make_head (job->function, action->first, action->n_tasks, &head_size);
   header.head_length = (guint32) head_size;

@@ -119,6 +119,8 @@ void         wp_engine_send_chunk_bytes (WpEngine            *self,
                                          const guint8        *head,
                                          GPtrArray           *body,
                                          guint                n_tasks);
+/* Polls a parked link again. */
+void         wp_engine_unpark           (WpEngine *self, WpLink *link);
 /* Lends the link to the thread that holds the lock, if that can be: job->borrowed tells. */
 void         wp_engine_borrow_link      (WpEngine *self, WpLink *link, WpJob *job);
 /* Ends the polling of the threads that have borrowed a link. */

@@ -133,6 +133,14 @@ wp_items_get_n (WpItems *self)
   return self->n;
 }
 
+gsize
+wp_items_get_size (WpItems *self, guint64 index)
+{
+  g_assert (self->array == NULL && index >= self->first && index < self->n);
+
+  return g_variant_get_size (self->ring[index & self->mask]);
+}
+
 void
 wp_items_push (WpItems *self, GVariant *value)
 {

@@ -26,6 +26,8 @@ void     wp_items_free        (WpItems *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (WpItems, wp_items_free)
 
 guint64  wp_items_get_n       (WpItems *self);
+/* The size of the item, serialised. Not for an array. */
+gsize    wp_items_get_size    (WpItems *self, guint64 index);
 /* Takes the value, which is checked and not floating. Not for an array. */
 void     wp_items_push        (WpItems *self, GVariant *value);
 /* The tasks' arguments are needed no more; moves them to 'dropped' (GVariant), because letting go of a value may run

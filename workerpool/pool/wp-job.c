@@ -75,12 +75,12 @@ wp_job_share_items (WpJob *self)
 
   g_assert (wp_items_get_n (self->items) == 1);
 
+  if (wp_items_get_size (self->items, 0) < WP_PAYLOAD_LARGE)
+    return;
+
   writer = wp_payload_writer_new ();
   wp_items_write (self->items, 0, 1, writer);
   self->shared_length = wp_payload_writer_get_size (writer);
-  if (self->shared_length < WP_PAYLOAD_LARGE)
-    return;
-
   /* Refused: the arguments go through the channel, as those of any other chunk. */
   segments = wp_payload_writer_finish (writer);
   self->shared_fd = wp_shared_buffer_create (segments, NULL);

@@ -29,6 +29,7 @@ wp_link_reset (WpLink *self)
   self->signal = 0;
   self->reading = FALSE;
   g_atomic_int_set (&self->reader, WP_LINK_UNREAD);
+  self->parked = FALSE;
   self->writing = FALSE;
   self->unwanted = FALSE;
   self->start_deadline = 0;

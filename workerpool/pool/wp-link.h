@@ -40,6 +40,7 @@ typedef struct
   int pid;
   gboolean reading; /* its channel is still open */
   int reader;       /* WpLinkReader; atomic, not guarded */
+  gboolean parked;  /* it is not polled, because its worker has nothing to send */
   gboolean writing; /* the engine polls for room to write */
   int signal;       /* to be sent by the engine's thread, or 0 */
   gboolean unwanted; /* it is killed because it is not needed any more, not for what it did */
