@@ -59,8 +59,8 @@ void
 wp_engine_unlock (WpEngine *self)
 {
   WpJob *job = g_steal_pointer (&self->to_wake);
-  g_autoptr (GPtrArray) items = steal_dropped (&self->dropped_items, (GDestroyNotify) g_variant_unref);
-  g_autoptr (GPtrArray) jobs = steal_dropped (&self->dropped_jobs, (GDestroyNotify) wp_job_unref);
+  g_autoptr (GPtrArray) items G_GNUC_UNUSED = steal_dropped (&self->dropped_items, (GDestroyNotify) g_variant_unref);
+  g_autoptr (GPtrArray) jobs G_GNUC_UNUSED = steal_dropped (&self->dropped_jobs, (GDestroyNotify) wp_job_unref);
 
   g_mutex_unlock (&self->lock);
 
