@@ -622,12 +622,12 @@ wp_channel_wait (WpChannel *channel, GIOCondition condition, int timeout_ms)
 gboolean
 wp_channel_wait_input (WpChannel *channel, int timeout_ms)
 {
-  if (!wp_transport_can_wait (channel->transport) || timeout_ms == 0)
-    return wp_channel_wait (channel, G_IO_IN, timeout_ms);
-
   if (channel->input_error != NULL || wp_channel_has_input (channel))
     return TRUE;
+  if (!wp_transport_can_wait (channel->transport) && timeout_ms != 0)
+    return wp_channel_wait (channel, G_IO_IN, timeout_ms);
 
-  wp_transport_set_timeout (channel->transport, MAX (timeout_ms, 0));
-  return read_once (channel, TRUE, &channel->input_error) || channel->input_error != NULL;
+  if (timeout_ms != 0)
+    wp_transport_set_timeout (channel->transport, MAX (timeout_ms, 0));
+  return read_once (channel, timeout_ms != 0, &channel->input_error) || channel->input_error != NULL;
 }

@@ -12,6 +12,10 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+/* Beside the number of bytes that were read or written. */
+#define NOTHING_NOW (-1)
+#define BROKEN      (-2)
+
 struct _WpTransport
 {
   GSocket *socket; /* or the streams */
@@ -104,17 +108,22 @@ fill_pieces (struct iovec *pieces, const GOutputVector *vectors, guint n_vectors
                                 .iov_len = vectors[i].size };
 }
 
-static void
-set_system_error (GError **error, const char *what)
+/* What errno says: nothing now, or an error. */
+static gssize
+fail (GError **error, const char *what)
 {
   int saved_errno = errno;
 
+  if (saved_errno == EAGAIN || saved_errno == EWOULDBLOCK)
+    return NOTHING_NOW;
+
   g_set_error (error, G_IO_ERROR, g_io_error_from_errno (saved_errno),
                "Could not %s the channel: %s", what, g_strerror (saved_errno));
+  return BROKEN;
 }
 
-/* Sockets are used through their descriptor, as streams are: GSocket can only poll for what is to come,
- * and a read that blocks wakes sooner (wp_channel_wait_input ()). */
+/* Sockets are used through their descriptor, as streams are: GSocket can only poll for what is to
+ * come, and a read that blocks wakes sooner (wp_channel_wait_input ()). */
 static gssize
 write_to_socket (WpTransport *transport,
                  GOutputVector *vectors,
@@ -146,9 +155,7 @@ write_to_socket (WpTransport *transport,
     written = sendmsg (transport->output_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
   while (written < 0 && errno == EINTR);
 
-  if (written < 0)
-    set_system_error (error, "write to");
-  return written;
+  return written >= 0 ? written : fail (error, "write to");
 }
 
 /* Streams are written and read through their descriptors:
@@ -184,9 +191,7 @@ write_to_stream (WpTransport *transport, GOutputVector *vectors, guint n_vectors
   pthread_sigmask (SIG_SETMASK, &saved, NULL);
 
   errno = saved_errno;
-  if (written < 0)
-    set_system_error (error, "write to");
-  return written;
+  return written >= 0 ? written : fail (error, "write to");
 }
 
 gboolean
@@ -197,28 +202,24 @@ wp_transport_write (WpTransport *transport,
                     gsize *written,
                     GError **error)
 {
-  g_autoptr (GError) local_error = NULL;
   gssize result;
 
   g_return_val_if_fail (n_vectors <= WP_TRANSPORT_MAX_VECTORS, FALSE);
 
   if (transport->socket != NULL)
-    result = write_to_socket (transport, vectors, n_vectors, fd, &local_error);
+    result = write_to_socket (transport, vectors, n_vectors, fd, error);
   else
-    result = write_to_stream (transport, vectors, n_vectors, &local_error);
+    result = write_to_stream (transport, vectors, n_vectors, error);
 
   *written = MAX (result, 0);
-  if (result >= 0 || g_error_matches (local_error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
-    return TRUE;
-
-  g_propagate_error (error, g_steal_pointer (&local_error));
-  return FALSE;
+  return result != BROKEN;
 }
 
 static void
 take_fds (GArray *fds, struct msghdr *message)
 {
-  for (struct cmsghdr *part = CMSG_FIRSTHDR (message); part != NULL; part = CMSG_NXTHDR (message, part))
+  for (struct cmsghdr *part = CMSG_FIRSTHDR (message); part != NULL;
+       part = CMSG_NXTHDR (message, part))
     if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS)
       g_array_append_vals (fds, CMSG_DATA (part), (part->cmsg_len - CMSG_LEN (0)) / sizeof (int));
 }
@@ -238,23 +239,20 @@ read_from_socket (WpTransport *transport,
     char space[CMSG_SPACE (253 * sizeof (int))];
   } control;
   struct iovec piece = { space, size };
-  struct msghdr message = { .msg_iov = &piece,
-                            .msg_iovlen = 1,
-                            .msg_control = &control,
-                            .msg_controllen = sizeof control };
+  struct msghdr message = {
+    .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
+  };
   gssize n;
 
   do
     n = recvmsg (transport->input_fd, &message, (wait ? 0 : MSG_DONTWAIT) | MSG_CMSG_CLOEXEC);
   while (n < 0 && errno == EINTR && !wait);
 
+  /* Who waits may want to look at what a signal's handler has changed. */
+  if (n < 0 && errno == EINTR)
+    return NOTHING_NOW;
   if (n < 0)
-    {
-      /* Who waits may want to look at what the signal's handler has changed. */
-      errno = errno == EINTR ? EAGAIN : errno;
-      set_system_error (error, "read from");
-      return n;
-    }
+    return fail (error, "read from");
 
   take_fds (fds, &message);
   if ((message.msg_flags & MSG_CTRUNC) != 0)
@@ -262,7 +260,7 @@ read_from_socket (WpTransport *transport,
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES,
                            "A descriptor that came over the channel was lost: this process has too "
                            "many open files; raise its limit (ulimit -n)");
-      return -1;
+      return BROKEN;
     }
   return n;
 }
@@ -276,9 +274,7 @@ read_from_stream (WpTransport *transport, guint8 *space, gsize size, GError **er
     n = read (transport->input_fd, space, size);
   while (n < 0 && errno == EINTR);
 
-  if (n < 0)
-    set_system_error (error, "read from");
-  return n;
+  return n >= 0 ? n : fail (error, "read from");
 }
 
 gboolean
@@ -299,7 +295,7 @@ wp_transport_read (WpTransport *transport,
     n = read_from_stream (transport, space, size, &local_error);
 
   *n_read = MAX (n, 0);
-  if (n > 0 || g_error_matches (local_error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
+  if (n > 0 || n == NOTHING_NOW)
     return TRUE;
 
   /* A peer that goes without having read everything resets the connection: that is an end, too. */
