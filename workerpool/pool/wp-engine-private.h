@@ -55,7 +55,7 @@ struct _WpEngine
   /* What is let go of when the lock is released: a value or a job may be the last to hold something of the caller's,
    * whose code runs then and may call the pool. */
   GPtrArray *dropped_items; /* GVariant */
-  GPtrArray *dropped_jobs;  /* WpJob */
+  WpJob *dropped_jobs;      /* linked by next_dropped */
 
   /* Work for the thread. */
   GQueue launches; /* worker ids */

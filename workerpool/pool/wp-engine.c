@@ -34,14 +34,14 @@ wp_engine_lock (WpEngine *self)
 }
 
 static GPtrArray *
-steal_dropped (GPtrArray **dropped, GDestroyNotify destroy)
+steal_dropped_items (WpEngine *self)
 {
   GPtrArray *stolen = NULL;
 
-  if ((*dropped)->len > 0)
+  if (self->dropped_items->len > 0)
     {
-      stolen = *dropped;
-      *dropped = g_ptr_array_new_with_free_func (destroy);
+      stolen = self->dropped_items;
+      self->dropped_items = g_ptr_array_new_with_free_func ((GDestroyNotify) g_variant_unref);
     }
 
   return stolen;
@@ -59,8 +59,8 @@ void
 wp_engine_unlock (WpEngine *self)
 {
   WpJob *job = g_steal_pointer (&self->to_wake);
-  g_autoptr (GPtrArray) items G_GNUC_UNUSED = steal_dropped (&self->dropped_items, (GDestroyNotify) g_variant_unref);
-  g_autoptr (GPtrArray) jobs G_GNUC_UNUSED = steal_dropped (&self->dropped_jobs, (GDestroyNotify) wp_job_unref);
+  g_autoptr (GPtrArray) items G_GNUC_UNUSED = steal_dropped_items (self);
+  WpJob *dropped = g_steal_pointer (&self->dropped_jobs);
 
   g_mutex_unlock (&self->lock);
 
@@ -68,6 +68,14 @@ wp_engine_unlock (WpEngine *self)
     {
       g_cond_broadcast (&job->condition);
       wp_job_unref (job);
+    }
+
+  while (dropped != NULL)
+    {
+      WpJob *next = g_steal_pointer (&dropped->next_dropped);
+
+      wp_job_unref (dropped);
+      dropped = next;
     }
 }
 
@@ -95,7 +103,6 @@ wp_engine_new (const WpEngineConfig *config, const WpEngineObserver *observer, g
   for (guint i = 0; i < config->n_jobs; i++)
     self->links[i] = wp_link_new (i);
   self->dropped_items = g_ptr_array_new_with_free_func ((GDestroyNotify) g_variant_unref);
-  self->dropped_jobs = g_ptr_array_new_with_free_func ((GDestroyNotify) wp_job_unref);
   self->stop_calls = g_array_new (FALSE, FALSE, sizeof (WpEngineCall));
   self->calls = g_array_new (FALSE, FALSE, sizeof (WpEngineCall));
   g_queue_init (&self->launches);
@@ -142,7 +149,6 @@ wp_engine_unref (WpEngine *self)
   g_queue_clear (&self->launches);
   g_queue_clear (&self->signals);
   g_ptr_array_unref (self->dropped_items);
-  g_ptr_array_unref (self->dropped_jobs);
   g_clear_pointer (&self->stop_calls, g_array_unref);
   g_array_unref (self->calls);
   for (guint i = 0; i < self->config.n_jobs; i++)

@@ -175,6 +175,18 @@ wp_items_drop (WpItems *self, guint64 first, guint n, GPtrArray *dropped)
     self->first++;
 }
 
+gsize
+wp_items_store (WpItems *self, guint64 index, guint8 *buffer, gsize space)
+{
+  GVariant *value;
+
+  if (self->array != NULL)
+    return 0;
+
+  value = self->ring[index & self->mask];
+  return wp_payload_store (buffer, space, g_variant_get_type_string (value), FALSE, value, FALSE);
+}
+
 void
 wp_items_write (WpItems *self, guint64 first, guint n, WpPayloadWriter *writer)
 {

@@ -33,6 +33,9 @@ void     wp_items_push        (WpItems *self, GVariant *value);
 /* The tasks' arguments are needed no more; moves them to 'dropped' (GVariant), because letting go of a value may run
  * its owner's code. */
 void     wp_items_drop        (WpItems *self, guint64 first, guint n, GPtrArray *dropped);
+/* Writes the item's record at buffer (8-aligned), and returns its size; 0: it does not fit, or it is of
+ * an array. */
+gsize    wp_items_store       (WpItems *self, guint64 index, guint8 *buffer, gsize space);
 /* Appends a record for each of the items. */
 void     wp_items_write       (WpItems *self, guint64 first, guint n, WpPayloadWriter *writer);
 

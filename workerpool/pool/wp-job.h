@@ -53,6 +53,8 @@ struct _WpJob
   int shared_fd;   /* the only task's arguments as a shared buffer, or -1 */
   gsize shared_length;
 
+  WpJob *next_dropped; /* by the engine, which is done with both */
+
   WpJobFunc changed;
   gpointer changed_data;
   GCond condition; /* signalled beside 'changed', to threads that wait for it: */

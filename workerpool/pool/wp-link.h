@@ -40,6 +40,8 @@ typedef struct
   int pid;
   gboolean reading; /* its channel is still open */
   int reader;       /* WpLinkReader; atomic, not guarded */
+  guint n_misses;   /* so often in sequence its reader was busy waiting in vain */
+  guint n_passes;   /* so often the reader does not do so next */
   gboolean parked;  /* it is not polled, because its worker has nothing to send */
   gboolean writing; /* the engine polls for room to write */
   int signal;       /* to be sent by the engine's thread, or 0 */
