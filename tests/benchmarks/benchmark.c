@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define PAGE_SIZE 4096
 /* Every so many results are looked at. */
@@ -80,6 +81,12 @@ identity (WpTaskContext *context, GVariant *args, gpointer user_data, GError **e
 }
 
 static GVariant *
+get_pid (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
+{
+  return g_variant_new_int32 (getpid ());
+}
+
+static GVariant *
 cpu_time (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
 {
   return g_variant_new_int64 (benchmark_cpu_time ());
@@ -94,6 +101,7 @@ benchmark_main (int argc, char *argv[], BenchmarkFunc measure)
   wp_register_function (BENCHMARK_SPIN, spin, NULL, NULL);
   wp_register_function (BENCHMARK_TOUCH, touch, NULL, NULL);
   wp_register_function (BENCHMARK_IDENTITY, identity, NULL, NULL);
+  wp_register_function (BENCHMARK_PID, get_pid, NULL, NULL);
   wp_register_function (BENCHMARK_CPU_TIME, cpu_time, NULL, NULL);
 
   if (wp_worker_is_requested ())

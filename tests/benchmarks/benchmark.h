@@ -15,6 +15,7 @@ G_BEGIN_DECLS
 #define BENCHMARK_SPIN     "spin"     /* int32 → int32: works for so many microseconds */
 #define BENCHMARK_TOUCH    "touch"    /* bytes → uint32: reads a byte of every page */
 #define BENCHMARK_IDENTITY "identity" /* anything → the same */
+#define BENCHMARK_PID      "pid"      /* anything → int32: this worker's process */
 #define BENCHMARK_CPU_TIME                                                                         \
   "cpu-time" /* anything → int64: nanoseconds this worker has used a processor */
 
