@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -15,8 +16,9 @@
   GVariant *name (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
 
 WP_PUBLIC const char *const wp_module_functions[];
-const char *const wp_module_functions[] = { "identity", "parse", "fail_on_bad", "die", "die_once", "gate",
-                                            "block",    "worker", NULL };
+const char *const wp_module_functions[] = { "identity", "parse", "fail_on_bad", "fail_with", "know_no_bad",
+                                            "die", "die_once", "gate", "block", "worker", "print", "read_input",
+                                            NULL };
 
 FUNCTION (identity)
 {
@@ -34,6 +36,24 @@ FUNCTION (fail_on_bad)
   if (g_str_equal (g_variant_get_string (args, NULL), "bad"))
     {
       g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "This one is bad");
+      return NULL;
+    }
+
+  return g_variant_ref (args);
+}
+
+/* The item is the message. */
+FUNCTION (fail_with)
+{
+  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED, g_variant_get_string (args, NULL));
+  return NULL;
+}
+
+FUNCTION (know_no_bad)
+{
+  if (g_str_equal (g_variant_get_string (args, NULL), "bad"))
+    {
+      g_set_error (error, WP_ERROR, WP_ERROR_UNKNOWN_FUNCTION, "Nobody knows it");
       return NULL;
     }
 
@@ -79,4 +99,20 @@ FUNCTION (block)
 FUNCTION (worker)
 {
   return g_variant_new_uint32 (wp_task_context_get_worker_id (context));
+}
+
+/* Prints the item itself, and returns another string. */
+FUNCTION (print)
+{
+  printf ("printed %s\n", g_variant_get_string (args, NULL));
+  fflush (stdout);
+
+  return g_variant_new_string ("returned");
+}
+
+FUNCTION (read_input)
+{
+  char buffer[16];
+
+  return g_variant_new_int64 (read (STDIN_FILENO, buffer, sizeof buffer));
 }

@@ -22,13 +22,23 @@
  * holds back the input. */
 #define MAX_PENDING_OUTPUT (1024 * 1024)
 
+/* These end the workers before the command; a second one does not wait for that. */
+static const int ending_signals[] = { SIGHUP, SIGINT, SIGTERM };
+
+typedef struct
+{
+  struct _Run *run;
+  int signum;
+  guint source_id;
+} SignalWatch;
+
 /* One run of the command, in one thread and one main loop:
  *
  *   descriptor → items → batch → … workers … → batch → writer → descriptor
  *
  * Each arrow holds a bounded amount: the batch has room for so many tasks, and the writer for so
  * much text. */
-typedef struct
+typedef struct _Run
 {
   WpCliOptions options;
   GMainLoop *loop;
@@ -42,24 +52,40 @@ typedef struct
   GHashTable *active; /* index → item, of the tasks that have not ended, to name those that fail */
   guint window;       /* the most room that the batch ever had */
   guint input_id;
-  guint sigint_id;
-  guint sigterm_id;
-  gboolean ended;   /* the batch has no more results */
-  gboolean stopped; /* nothing more is to be read, pushed or printed */
+  SignalWatch signals[G_N_ELEMENTS (ending_signals)];
+  gboolean all_pushed; /* there are no more items */
+  gboolean ended;      /* the batch has no more results */
+  gboolean stopped;    /* nothing more is to be read, pushed or printed */
   guint64 n_not_run;
   int exit_status;
 } Run;
 
-/* Ends the run; the first reason is the one that counts. */
+/* Ends the workers; the first reason is the one that counts. */
 static void
-quit (Run *run, int exit_status)
+stop (Run *run, int exit_status)
 {
   if (run->exit_status == WP_CLI_EXIT_SUCCESS || run->exit_status == WP_CLI_EXIT_TASK_FAILED)
     run->exit_status = exit_status;
 
   run->stopped = TRUE;
   wp_worker_pool_terminate (run->pool);
+}
+
+/* Ends the run at once. */
+static void
+quit (Run *run, int exit_status)
+{
+  stop (run, exit_status);
   g_main_loop_quit (run->loop);
+}
+
+/* Ends the run when the results that came before are written. */
+static void
+fail (Run *run, int exit_status)
+{
+  stop (run, exit_status);
+  if (wp_cli_writer_get_pending (run->writer) == 0)
+    g_main_loop_quit (run->loop);
 }
 
 static void
@@ -73,11 +99,11 @@ static void
 report_failure (Run *run, guint64 index, GVariant *item, const GError *error)
 {
   g_autofree char *shown_item = NULL;
-  g_autofree char *message = g_strdelimit (g_strdup (error->message), "\n", ' ');
+  g_autofree char *message = wp_cli_display_message (error->message);
   g_autoptr (GString) text = g_string_new (NULL);
 
   wp_cli_format_text (text, item);
-  shown_item = wp_cli_display (text->str, text->len);
+  shown_item = wp_cli_display_item (text->str, text->len);
   hide_progress (run);
   fprintf (stderr, "item %" G_GUINT64_FORMAT " (%s): %s\n", index, shown_item, message);
 }
@@ -130,7 +156,7 @@ on_readable (int fd, GIOCondition condition, gpointer user_data)
     {
       hide_progress (run);
       wp_cli_complain ("%s", error->message);
-      quit (run, WP_CLI_EXIT_USAGE);
+      fail (run, WP_CLI_EXIT_USAGE);
       return G_SOURCE_REMOVE;
     }
 
@@ -157,7 +183,7 @@ push (Run *run, GVariant *item)
 
   hide_progress (run);
   wp_cli_complain ("%s", error->message);
-  quit (run, WP_CLI_EXIT_POOL_FAILED);
+  fail (run, WP_CLI_EXIT_POOL_FAILED);
 }
 
 /* Pushes items while there are some and the batch has room. */
@@ -195,6 +221,7 @@ feed (Run *run)
           return;
 
         case WP_CLI_ITEMS_END:
+          run->all_pushed = TRUE;
           wp_batch_close (run->batch);
           return;
 
@@ -235,11 +262,14 @@ on_failed (WpBatch *batch, guint64 index, const GError *error, gpointer user_dat
   if (run->stopped)
     return;
 
-  if (g_error_matches (error, WP_ERROR, WP_ERROR_START_FAILED))
+  /* Every other task would fail in the same way. */
+  if (g_error_matches (error, WP_ERROR, WP_ERROR_START_FAILED) ||
+      g_error_matches (error, WP_ERROR, WP_ERROR_UNKNOWN_FUNCTION))
     {
       hide_progress (run);
       wp_cli_complain ("%s", error->message);
-      quit (run, WP_CLI_EXIT_POOL_FAILED);
+      fail (run, error->code == WP_ERROR_START_FAILED ? WP_CLI_EXIT_POOL_FAILED
+                                                      : WP_CLI_EXIT_UNKNOWN_FUNCTION);
       return;
     }
 
@@ -292,11 +322,11 @@ on_written (const GError *error, gpointer user_data)
       wp_cli_complain ("%s", error->message);
       quit (run, WP_CLI_EXIT_OUTPUT_FAILED);
     }
-  else if (run->ended)
+  else if (run->ended || run->stopped)
     {
       g_main_loop_quit (run->loop);
     }
-  else if (!run->stopped)
+  else
     {
       feed (run);
     }
@@ -304,34 +334,41 @@ on_written (const GError *error, gpointer user_data)
 
 /* Without the sources the signals end the program at once, if the first was not enough. */
 static void
-ignore_signals (Run *run)
+unwatch_signals (Run *run)
 {
-  g_clear_handle_id (&run->sigint_id, g_source_remove);
-  g_clear_handle_id (&run->sigterm_id, g_source_remove);
+  for (guint i = 0; i < G_N_ELEMENTS (run->signals); i++)
+    g_clear_handle_id (&run->signals[i].source_id, g_source_remove);
 }
 
 static gboolean
-on_sigint (gpointer user_data)
+on_signal (gpointer user_data)
 {
-  Run *run = user_data;
+  SignalWatch *watch = user_data;
 
-  run->sigint_id = 0;
-  ignore_signals (run);
-  quit (run, WP_CLI_EXIT_SIGNAL + SIGINT);
+  watch->source_id = 0;
+  unwatch_signals (watch->run);
+  quit (watch->run, WP_CLI_EXIT_SIGNAL + watch->signum);
 
   return G_SOURCE_REMOVE;
 }
 
-static gboolean
-on_sigterm (gpointer user_data)
+static void
+watch_signals (Run *run)
 {
-  Run *run = user_data;
+  for (guint i = 0; i < G_N_ELEMENTS (ending_signals); i++)
+    {
+      SignalWatch *watch = &run->signals[i];
+      struct sigaction action;
 
-  run->sigterm_id = 0;
-  ignore_signals (run);
-  quit (run, WP_CLI_EXIT_SIGNAL + SIGTERM);
+      watch->run = run;
+      watch->signum = ending_signals[i];
 
-  return G_SOURCE_REMOVE;
+      /* By "nohup", or by a shell for a job in the background: it is not meant for this one. */
+      if (sigaction (watch->signum, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+        continue;
+
+      watch->source_id = g_unix_signal_add (watch->signum, on_signal, watch);
+    }
 }
 
 static WpCliItems *
@@ -343,7 +380,16 @@ open_items (WpCliOptions *options)
   if (options->items != NULL)
     return wp_cli_items_new_strv (options->items);
 
-  if (options->input != NULL && !g_str_equal (options->input, "-"))
+  if (options->input == NULL || g_str_equal (options->input, "-"))
+    {
+      /* A closed one was filled with something that cannot be read. */
+      if ((fcntl (fd, F_GETFL) & O_ACCMODE) == O_WRONLY)
+        {
+          wp_cli_complain ("Standard input is closed; name the items, or a file with --input");
+          return NULL;
+        }
+    }
+  else
     {
       fd = open (options->input, O_RDONLY | O_CLOEXEC);
       if (fd < 0)
@@ -354,10 +400,12 @@ open_items (WpCliOptions *options)
         }
     }
 
-  if (fstat (fd, &status) != 0 || S_ISDIR (status.st_mode))
+  if (fstat (fd, &status) == 0 && S_ISDIR (status.st_mode))
     {
-      wp_cli_complain ("The input “%s” is not a file to read items from",
+      wp_cli_complain ("The input “%s” is a directory; items are read from a file",
                        options->input != NULL ? options->input : "-");
+      if (fd != STDIN_FILENO)
+        close (fd);
       return NULL;
     }
 
@@ -389,6 +437,8 @@ start (Run *run, GError **error)
   run->pool = wp_worker_pool_new (run->options.n_jobs);
   if (run->options.host != NULL)
     wp_worker_pool_set_host (run->pool, (const char *const *) run->options.host);
+  if (run->options.start_timeout != 0)
+    wp_worker_pool_set_start_timeout (run->pool, run->options.start_timeout);
 
   wp_task_options_set_ordered (task_options, !run->options.unordered);
   wp_task_options_set_chunk_size (task_options, run->options.chunk_size);
@@ -416,11 +466,31 @@ start (Run *run, GError **error)
   return TRUE;
 }
 
+/* What the first failed task has cost beside itself. */
+static void
+report_not_run (Run *run)
+{
+  const guint64 n_pushed = wp_batch_get_n_pushed (run->batch);
+  const guint64 n_total = run->options.items != NULL ? g_strv_length (run->options.items) : 0;
+  const guint64 n_not_run = run->n_not_run + (n_total > n_pushed ? n_total - n_pushed : 0);
+  const gboolean end_is_known = run->all_pushed || n_total > 0;
+
+  if (end_is_known && n_not_run == 0)
+    return;
+
+  if (n_not_run == 0)
+    wp_cli_complain ("Stopped at the first failed task, before the end of the input");
+  else
+    wp_cli_complain ("Stopped at the first failed task; %" G_GUINT64_FORMAT " %s%s", n_not_run,
+                     n_not_run == 1 ? "task was not run" : "tasks were not run",
+                     end_is_known ? "" : ", nor was the rest of the input");
+}
+
 static void
 run_clear (Run *run)
 {
   g_clear_handle_id (&run->input_id, g_source_remove);
-  ignore_signals (run);
+  unwatch_signals (run);
   g_clear_pointer (&run->progress, wp_cli_progress_free);
   if (run->batch != NULL)
     g_signal_handlers_disconnect_by_data (run->batch, run);
@@ -454,8 +524,7 @@ wp_cli_map (int argc, char *argv[])
   run.active = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) g_variant_unref);
   run.writer = wp_cli_writer_new (STDOUT_FILENO, before_write, on_written, &run);
   run.writes_to_terminal = isatty (STDOUT_FILENO);
-  run.sigint_id = g_unix_signal_add (SIGINT, on_sigint, &run);
-  run.sigterm_id = g_unix_signal_add (SIGTERM, on_sigterm, &run);
+  watch_signals (&run);
 
   if (!start (&run, &error))
     {
@@ -467,13 +536,12 @@ wp_cli_map (int argc, char *argv[])
   if (!run.stopped)
     g_main_loop_run (run.loop);
 
-  ignore_signals (&run);
+  unwatch_signals (&run);
   g_clear_pointer (&run.progress, wp_cli_progress_free);
   wp_worker_pool_join (run.pool, NULL, NULL);
 
-  if (run.n_not_run > 0)
-    wp_cli_complain ("Stopped at the first failed task; %" G_GUINT64_FORMAT " tasks were not run",
-                     run.n_not_run);
+  if (run.exit_status == WP_CLI_EXIT_TASK_FAILED && run.options.on_error == WP_ON_ERROR_STOP)
+    report_not_run (&run);
 
   return run.exit_status;
 }

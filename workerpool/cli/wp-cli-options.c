@@ -4,10 +4,14 @@
 
 #include <string.h>
 
+#include "wp-cli-arguments.h"
+
 /* Far more workers than a machine can use: a typing error is to be caught before it starts them. */
 #define MAX_JOBS 4096
 /* What WpTaskOptions allows. */
 #define MAX_CHUNK_SIZE 32768
+/* Seconds. No host takes a day to start: that is a typing error, too. */
+#define MAX_START_TIMEOUT 86400
 
 static gboolean
 parse_number (const char *name,
@@ -73,6 +77,37 @@ static gboolean
 parse_max_retries (const char *name, const char *value, gpointer data, GError **error)
 {
   return parse_number (name, value, 0, G_MAXUINT, &((WpCliOptions *) data)->max_retries, error);
+}
+
+gboolean
+wp_cli_parse_start_timeout (const char *name,
+                            const char *value,
+                            guint      *milliseconds,
+                            GError    **error)
+{
+  /* g_ascii_strtod () also takes signs, exponents, hexadecimal numbers and infinities. */
+  const gboolean is_decimal = *value != '\0' && value[strspn (value, "0123456789.")] == '\0';
+  char *end = NULL;
+  const double rounded = is_decimal ? g_ascii_strtod (value, &end) * 1000 + 0.5 : 0;
+
+  if (!is_decimal || *end != '\0' || rounded < 1 || rounded >= MAX_START_TIMEOUT * 1000.0 + 1)
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                   "%s takes a number of seconds from 0.001 to %d, not “%s”", name,
+                   MAX_START_TIMEOUT, value);
+      return FALSE;
+    }
+
+  *milliseconds = (guint) rounded;
+  return TRUE;
+}
+
+static gboolean
+parse_start_timeout (const char *name, const char *value, gpointer data, GError **error)
+{
+  WpCliOptions *self = data;
+
+  return wp_cli_parse_start_timeout (name, value, &self->start_timeout, error);
 }
 
 static gboolean
@@ -196,31 +231,35 @@ wp_cli_options_parse (WpCliOptions *self, int argc, char *argv[], GError **error
 {
   g_auto (GStrv) arguments = NULL;
   const GOptionEntry entries[] = {
-    { "n-jobs", 'j', 0, G_OPTION_ARG_CALLBACK, parse_n_jobs,
-      "Workers (default 0: one for each CPU)", "N" },
-    { "chunk-size", 0, 0, G_OPTION_ARG_CALLBACK, parse_chunk_size,
-      "Items that travel together (default: by the run time of the tasks)", "N" },
+    { "n-jobs", 'j', G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, parse_n_jobs,
+      "Workers, up to " G_STRINGIFY (MAX_JOBS) " (default 0: one for each CPU)", "N" },
+    { "chunk-size", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, parse_chunk_size,
+      "Items that travel together, 1 to " G_STRINGIFY (MAX_CHUNK_SIZE)
+      " (default: by the run time of the tasks)", "N" },
     { "unordered", 0, 0, G_OPTION_ARG_NONE, &self->unordered, "Print results as they come", NULL },
-    { "max-retries", 0, 0, G_OPTION_ARG_CALLBACK, parse_max_retries,
+    { "max-retries", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, parse_max_retries,
       "Run a task again up to N times when its worker died (default 0)", "N" },
-    { "on-error", 0, 0, G_OPTION_ARG_CALLBACK, parse_on_error,
+    { "on-error", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, parse_on_error,
       "After a failed task, stop or continue (the default)", "WHAT" },
-    { "host", 0, 0, G_OPTION_ARG_CALLBACK, parse_host, "The program that the workers run",
+    { "host", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, parse_host,
+      "The program that the workers run (default: the generic host, for functions of modules)",
       "COMMAND" },
+    { "start-timeout", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, parse_start_timeout,
+      WP_CLI_START_TIMEOUT_HELP, "SECONDS" },
     { "input", 'i', 0, G_OPTION_ARG_FILENAME, &self->input,
       "Read items from FILE; - is standard input", "FILE" },
     { "null", '0', 0, G_OPTION_ARG_NONE, &self->null_separated,
       "Items and text results end with NUL, not with a newline", NULL },
-    { "output", 'o', 0, G_OPTION_ARG_CALLBACK, parse_output, "Print text (the default) or json",
-      "FORMAT" },
-    { "progress", 0, 0, G_OPTION_ARG_CALLBACK, parse_progress,
+    { "output", 'o', G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, parse_output,
+      "Print text (the default) or json", "FORMAT" },
+    { "progress", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, parse_progress,
       "Show progress: auto (the default: on a terminal), always or never", "WHEN" },
     { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments, NULL, NULL },
     G_OPTION_ENTRY_NULL
   };
   g_autoptr (GOptionContext) context = g_option_context_new ("FUNCTION [ITEM…]");
   GOptionGroup *group = g_option_group_new ("map", NULL, NULL, self, NULL);
-  g_auto (GStrv) copy = g_strdupv (argv);
+  g_auto (GStrv) copy = wp_cli_split_arguments (argv, entries);
 
   self->on_error = WP_ON_ERROR_CONTINUE;
 
@@ -234,9 +273,10 @@ wp_cli_options_parse (WpCliOptions *self, int argc, char *argv[], GError **error
   g_option_context_set_description (
       context,
       "Exit status: 0 every task succeeded, 1 a task failed, 2 wrong usage or unreadable input,\n"
-      "3 the pool failed, 4 the results could not be written, 130 interrupted.");
+      "3 the pool failed, 4 the results could not be written, 5 there is no such function,\n"
+      "130 interrupted. The manual page, workerpool(1), says more.");
 
-  if (!g_option_context_parse_strv (context, &copy, error))
+  if (!wp_cli_parse_arguments (context, &copy, "map", error))
     return FALSE;
 
   return take_arguments (self, arguments, error);

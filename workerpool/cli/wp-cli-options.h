@@ -25,6 +25,7 @@ typedef struct
   guint n_jobs;     /* 0: one for each CPU */
   guint chunk_size; /* 0: automatic */
   guint max_retries;
+  guint start_timeout; /* ms; 0: the default of the pool */
   gboolean unordered;
   WpOnError on_error;
   char **host; /* NULL: the generic host */
@@ -41,6 +42,13 @@ typedef struct
 gboolean wp_cli_options_parse (WpCliOptions *options, int argc, char *argv[], GError **error);
 void     wp_cli_options_clear (WpCliOptions *options);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (WpCliOptions, wp_cli_options_clear)
+
+/* Parses a number of seconds, which may have decimals, to milliseconds. */
+gboolean wp_cli_parse_start_timeout (const char *name,
+                                     const char *value,
+                                     guint      *milliseconds,
+                                     GError    **error);
+#define WP_CLI_START_TIMEOUT_HELP "How long a worker may take to start (default 10)"
 
 /* Parses a host's command line as a shell would, without expansions. (transfer full) */
 char   **wp_cli_parse_host    (const char *command, GError **error);

@@ -14,6 +14,7 @@ typedef enum
   WP_CLI_EXIT_USAGE = 2,
   WP_CLI_EXIT_POOL_FAILED = 3,
   WP_CLI_EXIT_OUTPUT_FAILED = 4,
+  WP_CLI_EXIT_UNKNOWN_FUNCTION = 5,
   WP_CLI_EXIT_SIGNAL = 128, /* plus the signal's number, as a shell counts */
 } WpCliExit;
 
@@ -21,10 +22,15 @@ typedef enum
 int   wp_cli_map      (int argc, char *argv[]);
 int   wp_cli_info     (int argc, char *argv[]);
 
-/* Prints "workerpool: " and one sentence to standard error. */
-void  wp_cli_complain (const char *format, ...) G_GNUC_PRINTF (1, 2);
-/* The bytes as one line that a terminal can show: valid UTF-8, control characters escaped,
- * shortened. */
-char *wp_cli_display  (const char *bytes, gsize length);
+/* Prints to standard output; ends the program when that cannot be written. */
+void  wp_cli_print           (const char *text);
+
+/* Prints "workerpool: " and one sentence to standard error, as one line. */
+void  wp_cli_complain        (const char *format, ...) G_GNUC_PRINTF (1, 2);
+
+/* Text of others as one line that cannot drive a terminal: valid UTF-8, control characters escaped.
+ * An item is shortened; the line breaks of a message become spaces. */
+char *wp_cli_display_item    (const char *bytes, gsize length);
+char *wp_cli_display_message (const char *message);
 
 G_END_DECLS
