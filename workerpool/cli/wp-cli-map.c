@@ -15,6 +15,7 @@
 #include "wp-cli-items.h"
 #include "wp-cli-options.h"
 #include "wp-cli-progress.h"
+#include "wp-cli-signals.h"
 #include "wp-cli-writer.h"
 #include "wp-cli.h"
 
@@ -22,23 +23,13 @@
  * holds back the input. */
 #define MAX_PENDING_OUTPUT (1024 * 1024)
 
-/* These end the workers before the command; a second one does not wait for that. */
-static const int ending_signals[] = { SIGHUP, SIGINT, SIGTERM };
-
-typedef struct
-{
-  struct _Run *run;
-  int signum;
-  guint source_id;
-} SignalWatch;
-
 /* One run of the command, in one thread and one main loop:
  *
  *   descriptor → items → batch → … workers … → batch → writer → descriptor
  *
  * Each arrow holds a bounded amount: the batch has room for so many tasks, and the writer for so
  * much text. */
-typedef struct _Run
+typedef struct
 {
   WpCliOptions options;
   GMainLoop *loop;
@@ -46,13 +37,13 @@ typedef struct _Run
   WpBatch *batch;
   WpCliItems *items;
   WpCliWriter *writer;
+  WpCliSignals *signals;
   WpCliProgress *progress; /* NULL: not shown */
   gboolean writes_to_terminal;
 
   GHashTable *active; /* index → item, of the tasks that have not ended, to name those that fail */
   guint window;       /* the most room that the batch ever had */
   guint input_id;
-  SignalWatch signals[G_N_ELEMENTS (ending_signals)];
   gboolean all_pushed; /* there are no more items */
   gboolean ended;      /* the batch has no more results */
   gboolean stopped;    /* nothing more is to be read, pushed or printed */
@@ -268,8 +259,7 @@ on_failed (WpBatch *batch, guint64 index, const GError *error, gpointer user_dat
     {
       hide_progress (run);
       wp_cli_complain ("%s", error->message);
-      fail (run, error->code == WP_ERROR_START_FAILED ? WP_CLI_EXIT_POOL_FAILED
-                                                      : WP_CLI_EXIT_UNKNOWN_FUNCTION);
+      fail (run, wp_cli_get_exit_status (error));
       return;
     }
 
@@ -332,43 +322,12 @@ on_written (const GError *error, gpointer user_data)
     }
 }
 
-/* Without the sources the signals end the program at once, if the first was not enough. */
 static void
-unwatch_signals (Run *run)
+on_signal (int signum, gpointer user_data)
 {
-  for (guint i = 0; i < G_N_ELEMENTS (run->signals); i++)
-    g_clear_handle_id (&run->signals[i].source_id, g_source_remove);
-}
+  Run *run = user_data;
 
-static gboolean
-on_signal (gpointer user_data)
-{
-  SignalWatch *watch = user_data;
-
-  watch->source_id = 0;
-  unwatch_signals (watch->run);
-  quit (watch->run, WP_CLI_EXIT_SIGNAL + watch->signum);
-
-  return G_SOURCE_REMOVE;
-}
-
-static void
-watch_signals (Run *run)
-{
-  for (guint i = 0; i < G_N_ELEMENTS (ending_signals); i++)
-    {
-      SignalWatch *watch = &run->signals[i];
-      struct sigaction action;
-
-      watch->run = run;
-      watch->signum = ending_signals[i];
-
-      /* By "nohup", or by a shell for a job in the background: it is not meant for this one. */
-      if (sigaction (watch->signum, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
-        continue;
-
-      watch->source_id = g_unix_signal_add (watch->signum, on_signal, watch);
-    }
+  quit (run, WP_CLI_EXIT_SIGNAL + signum);
 }
 
 static WpCliItems *
@@ -490,7 +449,7 @@ static void
 run_clear (Run *run)
 {
   g_clear_handle_id (&run->input_id, g_source_remove);
-  unwatch_signals (run);
+  g_clear_pointer (&run->signals, wp_cli_signals_free);
   g_clear_pointer (&run->progress, wp_cli_progress_free);
   if (run->batch != NULL)
     g_signal_handlers_disconnect_by_data (run->batch, run);
@@ -524,19 +483,19 @@ wp_cli_map (int argc, char *argv[])
   run.active = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) g_variant_unref);
   run.writer = wp_cli_writer_new (STDOUT_FILENO, before_write, on_written, &run);
   run.writes_to_terminal = isatty (STDOUT_FILENO);
-  watch_signals (&run);
+  run.signals = wp_cli_signals_new (on_signal, &run);
 
   if (!start (&run, &error))
     {
       wp_cli_complain ("%s", error->message);
-      return WP_CLI_EXIT_POOL_FAILED;
+      return wp_cli_get_exit_status (error);
     }
 
   feed (&run);
   if (!run.stopped)
     g_main_loop_run (run.loop);
 
-  unwatch_signals (&run);
+  g_clear_pointer (&run.signals, wp_cli_signals_free);
   g_clear_pointer (&run.progress, wp_cli_progress_free);
   wp_worker_pool_join (run.pool, NULL, NULL);
 

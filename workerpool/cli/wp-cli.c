@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <workerpool.h>
+
 /* Longer items are cut in messages: a line on a terminal is to stay readable. */
 #define DISPLAY_MAX_CHARS 120
 
@@ -84,6 +86,19 @@ wp_cli_display_item (const char *bytes, gsize length)
     }
 
   return g_string_free (display, FALSE);
+}
+
+int
+wp_cli_get_exit_status (const GError *error)
+{
+  if (error->domain == G_OPTION_ERROR ||
+      g_error_matches (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT))
+    return WP_CLI_EXIT_USAGE;
+
+  if (g_error_matches (error, WP_ERROR, WP_ERROR_UNKNOWN_FUNCTION))
+    return WP_CLI_EXIT_UNKNOWN_FUNCTION;
+
+  return WP_CLI_EXIT_POOL_FAILED;
 }
 
 static const Command *
@@ -165,7 +180,7 @@ run_help (int argc, char *argv[])
   const Command *command;
   char *help_argv[] = { NULL, (char *) "--help", NULL };
 
-  if (argc == 1)
+  if (argc == 1 || (argc == 2 && g_str_equal (argv[1], "help")))
     return print_help ();
 
   command = find_command (argv[1]);

@@ -22,6 +22,9 @@ typedef enum
 int   wp_cli_map      (int argc, char *argv[]);
 int   wp_cli_info     (int argc, char *argv[]);
 
+/* What to exit with when the pool failed with the error. */
+int   wp_cli_get_exit_status (const GError *error);
+
 /* Prints to standard output; ends the program when that cannot be written. */
 void  wp_cli_print           (const char *text);
 
