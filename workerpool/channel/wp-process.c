@@ -2,11 +2,15 @@
 
 #include "channel/wp-process.h"
 
+#include <pthread.h>
 #include <string.h>
 
 /* Where the kernel says which program this process runs, even after the program's file was
  * replaced. */
 #define SELF "/proc/self/exe"
+
+/* The library's global locks: of the process, the registry, the modules and the pools. */
+#define MAX_FORK_LOCKS 4
 
 static GMutex process_lock;
 static gboolean environment_read;
@@ -17,6 +21,78 @@ static int owner;
 
 static gboolean daemonic; /* atomic */
 static gboolean is_host;  /* atomic */
+static gboolean had_pool; /* atomic */
+static guint depth;       /* atomic */
+static guint generation;  /* atomic */
+
+static WpWorkerEntry worker_entry;
+static WpPoolsEnder pools_ender; /* atomic */
+
+/* What a worker that is a thread knows of itself. */
+typedef struct
+{
+  gboolean daemonic;
+  gboolean had_pool;
+  guint depth;
+} ThreadRole;
+
+static GPrivate thread_role = G_PRIVATE_INIT (g_free);
+
+static ThreadRole *
+ensure_thread_role (void)
+{
+  ThreadRole *role = g_private_get (&thread_role);
+
+  if (role == NULL)
+    {
+      role = g_new0 (ThreadRole, 1);
+      g_private_set (&thread_role, role);
+    }
+
+  return role;
+}
+
+/* Filled while the library is loaded. */
+static GMutex *fork_locks[MAX_FORK_LOCKS];
+static guint n_fork_locks;
+
+void
+wp_process_protect_lock (GMutex *lock)
+{
+  g_assert (n_fork_locks < MAX_FORK_LOCKS);
+
+  fork_locks[n_fork_locks++] = lock;
+}
+
+static void
+before_fork (void)
+{
+  for (guint i = 0; i < n_fork_locks; i++)
+    g_mutex_lock (fork_locks[i]);
+}
+
+static void
+after_fork_in_parent (void)
+{
+  for (guint i = n_fork_locks; i > 0; i--)
+    g_mutex_unlock (fork_locks[i - 1]);
+}
+
+static void
+after_fork_in_child (void)
+{
+  after_fork_in_parent ();
+  g_atomic_int_inc (&generation);
+  /* They are the other process's. */
+  g_atomic_int_set (&had_pool, FALSE);
+}
+
+__attribute__ ((constructor)) static void
+watch_forks (void)
+{
+  wp_process_protect_lock (&process_lock);
+  pthread_atfork (before_fork, after_fork_in_parent, after_fork_in_child);
+}
 
 /* Reads and removes the variables. They are meant for this process alone: its children must not
  * believe that they are workers too. */
@@ -91,10 +167,18 @@ wp_process_set_daemonic (gboolean is_daemonic)
   g_atomic_int_set (&daemonic, is_daemonic);
 }
 
+void
+wp_process_set_thread_daemonic (gboolean is_daemonic)
+{
+  ensure_thread_role ()->daemonic = is_daemonic;
+}
+
 gboolean
 wp_process_is_daemonic (void)
 {
-  return g_atomic_int_get (&daemonic);
+  const ThreadRole *role = g_private_get (&thread_role);
+
+  return g_atomic_int_get (&daemonic) || (role != NULL && role->daemonic);
 }
 
 void
@@ -107,6 +191,88 @@ gboolean
 wp_process_is_host (void)
 {
   return g_atomic_int_get (&is_host);
+}
+
+void
+wp_process_set_entry (WpWorkerEntry entry)
+{
+  worker_entry = entry;
+}
+
+int
+wp_process_enter_worker (const WpWorkerRequest *request)
+{
+  return worker_entry (request);
+}
+
+guint
+wp_process_get_generation (void)
+{
+  return (guint) g_atomic_int_get (&generation);
+}
+
+gboolean
+wp_process_is_copy (void)
+{
+  return wp_process_get_generation () > 0;
+}
+
+void
+wp_process_set_pools_ender (WpPoolsEnder ender)
+{
+  g_atomic_pointer_set (&pools_ender, ender);
+}
+
+void
+wp_process_end_pools (void)
+{
+  WpPoolsEnder ender = (WpPoolsEnder) g_atomic_pointer_get (&pools_ender);
+
+  if (ender != NULL)
+    ender ();
+}
+
+void
+wp_process_note_pool (void)
+{
+  g_atomic_int_set (&had_pool, TRUE);
+  ensure_thread_role ()->had_pool = TRUE;
+}
+
+gboolean
+wp_process_had_pool (gboolean this_thread)
+{
+  const ThreadRole *role = g_private_get (&thread_role);
+
+  if (this_thread)
+    return role != NULL && role->had_pool;
+
+  return g_atomic_int_get (&had_pool);
+}
+
+void
+wp_process_set_depth (guint new_depth, gboolean this_thread)
+{
+  if (this_thread)
+    ensure_thread_role ()->depth = new_depth;
+  else
+    g_atomic_int_set (&depth, new_depth);
+}
+
+guint
+wp_process_get_depth (void)
+{
+  const ThreadRole *role = g_private_get (&thread_role);
+
+  return role != NULL && role->depth > 0 ? role->depth : (guint) g_atomic_int_get (&depth);
+}
+
+gboolean
+wp_process_is_worker_thread (void)
+{
+  const ThreadRole *role = g_private_get (&thread_role);
+
+  return role != NULL && role->depth > 0;
 }
 
 /* The path where this program can still be started: the link itself when the file is gone, which

@@ -15,9 +15,15 @@ G_BEGIN_DECLS
 /* The pid of the owner, for the check that it still lives after PR_SET_PDEATHSIG was set. */
 #define WP_OWNER_VARIABLE "WORKERPOOL_OWNER"
 
+/* The names of the library's threads. */
+#define WP_ENGINE_THREAD "workerpool"
+#define WP_WORKER_THREAD "worker"
+#define WP_OWNER_WATCH_THREAD "owner-watch"
+
 /* Keys of the CONFIGURE frame's body, an a{sv} as the one record of a payload. */
 #define WP_CONFIGURE_WORKER_ID "worker-id" /* u */
 #define WP_CONFIGURE_DAEMON    "daemon"    /* b */
+#define WP_CONFIGURE_DEPTH     "depth"     /* u, how many workers there are above */
 /* Keys of the READY frame's body, likewise. */
 #define WP_READY_PID           "pid"       /* i */
 
@@ -33,6 +39,9 @@ gboolean    wp_process_ignored_request (void);
 
 /* This process is a daemonic worker: it may not have children pools. */
 void        wp_process_set_daemonic (gboolean daemonic);
+/* The same for the calling thread alone. */
+void        wp_process_set_thread_daemonic (gboolean daemonic);
+/* Of the process or of the thread. */
 gboolean    wp_process_is_daemonic  (void);
 
 /* This program registered functions, so it can be its own host. */
@@ -41,5 +50,52 @@ gboolean    wp_process_is_host      (void);
 /* The argv that starts this program again: /proc/self/exe and the arguments of this process.
  * (transfer full) */
 char      **wp_process_get_argv     (GError **error);
+
+/* Workers in this process: a copy of it, or a thread of it. */
+
+typedef struct
+{
+  int channel;        /* the worker's end, a Unix stream socket; taken */
+  int parent;         /* a copy: the process that made it, whose end is the worker's */
+  gboolean is_thread; /* else a copy, made for this */
+  const int *asked;   /* a thread: not 0 once it should end; atomic, outlives the worker */
+} WpWorkerRequest;
+
+/* Runs a worker to its end and returns its exit status. */
+typedef int (*WpWorkerEntry) (const WpWorkerRequest *request);
+
+/* The worker's side sets it when it is loaded. */
+void        wp_process_set_entry    (WpWorkerEntry entry);
+int         wp_process_enter_worker (const WpWorkerRequest *request);
+
+/* Forks. What belongs to another generation than the present one was inherited from the process that this one is a
+ * copy of: its locks may be held by threads that are not here, and its descriptors may be closed. */
+
+/* For a constructor: no fork happens while another thread holds this lock, which must be none under which the library
+ * calls out, or takes another one of these. */
+void        wp_process_protect_lock (GMutex *lock);
+/* How many forks led from the start of the program to this process; cheap. */
+guint       wp_process_get_generation (void);
+/* This process was forked and has run no other program since. GLib's own threads, which reap the children that GLib
+ * started, are not here. */
+gboolean    wp_process_is_copy      (void);
+
+/* Pools in this process. */
+
+typedef void (*WpPoolsEnder) (void);
+
+/* The pools' side sets it; it kills the workers of every pool in this process and waits until they are gone, but not
+ * for long. */
+void        wp_process_set_pools_ender (WpPoolsEnder ender);
+void        wp_process_end_pools    (void);
+/* A pool has started in the calling thread; and whether one ever has, in it or (for the worker of a process) in any. */
+void        wp_process_note_pool    (void);
+gboolean    wp_process_had_pool     (gboolean this_thread);
+
+/* How many workers there are above: 0 in a process that is none. Of the process, or of the calling thread. */
+void        wp_process_set_depth    (guint depth, gboolean this_thread);
+guint       wp_process_get_depth    (void);
+/* The calling thread is a worker itself. */
+gboolean    wp_process_is_worker_thread (void);
 
 G_END_DECLS

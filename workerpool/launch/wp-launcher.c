@@ -102,6 +102,29 @@ wp_launcher_launch (WpLauncher *self,
   return g_steal_pointer (&worker);
 }
 
+/**
+ * wp_launcher_shut_down: (virtual shut_down)
+ * @self: a launcher
+ *
+ * Ends what the launcher has started beside its workers, and waits until that is gone.
+ *
+ * A pool calls this in its own thread when its last worker has ended; a launcher that serves several pools
+ * should go on serving the others.
+ *
+ * Since: 1.0
+ */
+void
+wp_launcher_shut_down (WpLauncher *self)
+{
+  WpLauncherClass *klass;
+
+  g_return_if_fail (WP_IS_LAUNCHER (self));
+
+  klass = WP_LAUNCHER_GET_CLASS (self);
+  if (klass->shut_down != NULL)
+    klass->shut_down (self);
+}
+
 GType
 wp_start_method_get_type (void)
 {

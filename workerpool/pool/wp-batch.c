@@ -2,6 +2,8 @@
 
 #include "pool/wp-batch-private.h"
 
+#include "channel/wp-error.h"
+#include "channel/wp-process.h"
 #include "pool/wp-batch-queue.h"
 #include "pool/wp-progress.h"
 #include "pool/wp-result-private.h"
@@ -95,6 +97,7 @@ struct _WpBatch
   guint64 notified_pushed;
   WpBatchState notified_state;
   gboolean finished; /* the signal was emitted */
+  guint generation;  /* of the process that made it */
 };
 
 static GType wp_batch_get_item_type (GListModel *model);
@@ -153,6 +156,25 @@ static gboolean
 is_started (WpBatch *self)
 {
   return WP_IS_BATCH (self) && self->job != NULL;
+}
+
+/* A copy of the process that made the batch has no more than a copy of it; see the pool. */
+static gboolean
+is_inherited (WpBatch *self)
+{
+  return self->generation != wp_process_get_generation ();
+}
+
+static gboolean
+check_inherited (WpBatch *self, GError **error)
+{
+  if (!is_inherited (self))
+    return TRUE;
+
+  g_set_error_literal (error, WP_ERROR, WP_ERROR_CLOSED,
+                       "the batch belongs to the process that this one was forked from, and cannot be used here; make "
+                       "a new pool");
+  return FALSE;
 }
 
 static void
@@ -472,6 +494,12 @@ wp_batch_finalize (GObject *object)
 {
   WpBatch *self = WP_BATCH (object);
 
+  if (is_inherited (self))
+    {
+      G_OBJECT_CLASS (wp_batch_parent_class)->finalize (object);
+      return;
+    }
+
   /* Waiting calls hold references on the batch, so none is left here. */
   g_assert (!wp_batch_queue_is_awaited (&self->queue));
 
@@ -641,6 +669,7 @@ wp_batch_init (WpBatch *self)
   g_autoptr (GMainContext) context = g_main_context_ref_thread_default ();
 
   self->delivery = wp_delivery_new (context);
+  self->generation = wp_process_get_generation ();
   g_queue_init (&self->outgoing);
   self->handle = g_new0 (Handle, 1);
   g_atomic_ref_count_init (&self->handle->ref_count);
@@ -680,6 +709,8 @@ wp_batch_get_n_items (GListModel *model)
   WpBatch *self = WP_BATCH (model);
 
   g_return_val_if_fail (is_started (self), 0);
+  if (is_inherited (self))
+    return 0;
 
   ensure_list (self);
 
@@ -692,6 +723,8 @@ wp_batch_get_item (GListModel *model, guint position)
   WpBatch *self = WP_BATCH (model);
 
   g_return_val_if_fail (is_started (self), NULL);
+  if (is_inherited (self))
+    return NULL;
 
   ensure_list (self);
   if (position >= self->list->len)
@@ -738,7 +771,7 @@ wp_batch_push (WpBatch *self, GVariant *item, GError **error)
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
   value = g_variant_ref_sink (item);
-  if (!check_item (value, error))
+  if (!check_inherited (self, error) || !check_item (value, error))
     return FALSE;
 
   wp_engine_lock (self->engine);
@@ -814,6 +847,12 @@ wp_batch_push_async (WpBatch            *self,
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
   value = g_variant_ref_sink (item);
+  if (!check_inherited (self, &error))
+    {
+      g_task_report_error (self, callback, user_data, wp_batch_push_async, error);
+      return;
+    }
+
   task = make_task (self, cancellable, callback, user_data);
   g_task_set_source_tag (task, wp_batch_push_async);
 
@@ -881,6 +920,8 @@ wp_batch_get_room (WpBatch *self)
   guint64 room = 0;
 
   g_return_val_if_fail (is_started (self), 0);
+  if (is_inherited (self))
+    return 0;
 
   wp_engine_lock (self->engine);
   if (wp_batch_queue_check_open (&self->queue, FALSE, NULL) &&
@@ -904,6 +945,8 @@ void
 wp_batch_close (WpBatch *self)
 {
   g_return_if_fail (is_started (self));
+  if (is_inherited (self))
+    return;
 
   wp_engine_lock (self->engine);
   if (!self->queue.closing)
@@ -974,6 +1017,9 @@ wp_batch_next (WpBatch *self, GCancellable *cancellable, GError **error)
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
+  if (!check_inherited (self, error))
+    return NULL;
+
   if (cancellable != NULL)
     handler = g_cancellable_connect (cancellable, G_CALLBACK (on_next_cancelled), self, NULL);
 
@@ -1020,6 +1066,12 @@ wp_batch_next_async (WpBatch            *self,
 
   g_return_if_fail (is_started (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
+
+  if (!check_inherited (self, &error))
+    {
+      g_task_report_error (self, callback, user_data, wp_batch_next_async, error);
+      return;
+    }
 
   task = make_task (self, cancellable, callback, user_data);
   g_task_set_source_tag (task, wp_batch_next_async);
@@ -1075,6 +1127,8 @@ void
 wp_batch_cancel (WpBatch *self)
 {
   g_return_if_fail (is_started (self));
+  if (is_inherited (self))
+    return;
 
   wp_engine_lock (self->engine);
   wp_engine_cancel (self->engine, self->job);
@@ -1116,6 +1170,8 @@ const char *
 wp_batch_get_function (WpBatch *self)
 {
   g_return_val_if_fail (is_started (self), NULL);
+  if (is_inherited (self))
+    return NULL;
 
   return self->job->function;
 }
@@ -1136,6 +1192,8 @@ wp_batch_get_id (WpBatch *self)
   guint64 value;
 
   g_return_val_if_fail (is_started (self), 0);
+  if (is_inherited (self))
+    return 0;
 
   wp_engine_lock (self->engine);
   value = wp_job_get_task_id (self->job, 0);
@@ -1160,6 +1218,8 @@ wp_batch_get_state (WpBatch *self)
   WpBatchState value;
 
   g_return_val_if_fail (is_started (self), WP_BATCH_STATE_FINISHED);
+  if (is_inherited (self))
+    return WP_BATCH_STATE_FINISHED;
 
   wp_engine_lock (self->engine);
   value = get_state (self);
@@ -1184,6 +1244,8 @@ wp_batch_get_n_pushed (WpBatch *self)
   guint64 value;
 
   g_return_val_if_fail (is_started (self), 0);
+  if (is_inherited (self))
+    return 0;
 
   wp_engine_lock (self->engine);
   value = wp_items_get_n (self->job->items);
@@ -1208,6 +1270,8 @@ wp_batch_get_n_completed (WpBatch *self)
   guint64 value;
 
   g_return_val_if_fail (is_started (self), 0);
+  if (is_inherited (self))
+    return 0;
 
   wp_engine_lock (self->engine);
   value = self->job->n_ended;
@@ -1232,6 +1296,8 @@ wp_batch_get_n_failed (WpBatch *self)
   guint64 value;
 
   g_return_val_if_fail (is_started (self), 0);
+  if (is_inherited (self))
+    return 0;
 
   wp_engine_lock (self->engine);
   value = self->job->n_failed;
@@ -1256,6 +1322,8 @@ wp_batch_get_n_total (WpBatch *self)
   guint64 value;
 
   g_return_val_if_fail (is_started (self), 0);
+  if (is_inherited (self))
+    return 0;
 
   wp_engine_lock (self->engine);
   value = count_total (self);
@@ -1280,6 +1348,8 @@ wp_batch_get_fraction (WpBatch *self)
   double value;
 
   g_return_val_if_fail (is_started (self), 0);
+  if (is_inherited (self))
+    return 0;
 
   wp_engine_lock (self->engine);
   value = get_fraction (self);
@@ -1304,6 +1374,8 @@ wp_batch_get_rate (WpBatch *self)
   double value;
 
   g_return_val_if_fail (is_started (self), 0);
+  if (is_inherited (self))
+    return 0;
 
   wp_engine_lock (self->engine);
   value = self->progress.rate;
@@ -1328,6 +1400,8 @@ wp_batch_get_remaining (WpBatch *self)
   double value;
 
   g_return_val_if_fail (is_started (self), -1);
+  if (is_inherited (self))
+    return -1;
 
   wp_engine_lock (self->engine);
   value = wp_progress_get_remaining (&self->progress, self->job->n_ended, count_total (self));
@@ -1352,6 +1426,8 @@ wp_batch_set_n_total (WpBatch *self, guint64 n_total)
   gboolean changed;
 
   g_return_if_fail (is_started (self));
+  if (is_inherited (self))
+    return;
 
   wp_engine_lock (self->engine);
   changed = self->n_total != n_total;

@@ -2,6 +2,8 @@
 
 #include "pool/wp-delivery.h"
 
+#include "channel/wp-process.h"
+
 /* One dispatch delivers no longer than this, so that a pile of results does not take a frame from
  * a window that is being drawn: at 60 Hz a frame has 16 ms. */
 #define DISPATCH_MAX_US 4000
@@ -23,6 +25,7 @@ typedef struct
   GArray *calls; /* Call */
   guint n_done;  /* of calls, from the front */
   gboolean attached;
+  guint generation; /* of the process that it is for */
 } CallQueue;
 
 struct _WpDelivery
@@ -52,6 +55,7 @@ call_queue_new (void)
 
   g_atomic_ref_count_init (&self->ref_count);
   g_mutex_init (&self->lock);
+  self->generation = wp_process_get_generation ();
   self->calls = g_array_new (FALSE, FALSE, sizeof (Call));
 
   return self;
@@ -101,6 +105,10 @@ delivery_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_d
   gint64 end = g_get_monotonic_time () + DISPATCH_MAX_US;
   Call call;
 
+  /* A copy of the process that iterates the context which it has inherited. */
+  if (queue->generation != wp_process_get_generation ())
+    return G_SOURCE_REMOVE;
+
   do
     {
       if (!call_queue_take (queue, &call))
@@ -116,7 +124,10 @@ delivery_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_d
 static void
 delivery_source_finalize (GSource *source)
 {
-  call_queue_unref (((DeliverySource *) source)->queue);
+  CallQueue *queue = ((DeliverySource *) source)->queue;
+
+  if (queue->generation == wp_process_get_generation ())
+    call_queue_unref (queue);
 }
 
 static GSourceFuncs delivery_source_funcs = {

@@ -9,6 +9,7 @@
 
 #include "channel/wp-error.h"
 #include "channel/wp-shared-buffer.h"
+#include "pool/wp-live-engines.h"
 
 /* Events taken from epoll at once. */
 #define MAX_EVENTS 64
@@ -125,7 +126,7 @@ launch (WpEngine *self, WpLink *link)
       return;
     }
 
-  if (wp_link_open (link, process, self->config.daemon, &error) && !wp_engine_start_polling (self, link))
+  if (wp_link_open (link, process, &self->config.settings, &error) && !wp_engine_start_polling (self, link))
     g_set_error (&error, G_IO_ERROR, g_io_error_from_errno (errno),
                  "its channel cannot be polled: %s", g_strerror (errno));
 
@@ -427,8 +428,10 @@ wp_engine_run (gpointer data)
   g_main_context_push_thread_default (self->context);
   while (!self->ended)
     g_main_context_iteration (self->context, TRUE);
-  g_main_context_pop_thread_default (self->context);
   run_calls (self);
+  wp_launcher_shut_down (self->config.launcher);
+  wp_live_engines_remove (self);
+  g_main_context_pop_thread_default (self->context);
 
   wp_engine_lock (self);
   calls = g_steal_pointer (&self->stop_calls);

@@ -9,6 +9,8 @@
 
 #include "channel/wp-board.h"
 #include "channel/wp-error.h"
+#include "channel/wp-process.h"
+#include "pool/wp-live-engines.h"
 
 /* How long a worker that was asked to end may take before it is killed. */
 #define STOP_GRACE_NS (5 * G_GINT64_CONSTANT (1000000000))
@@ -236,9 +238,11 @@ ensure_thread (WpEngine *self, GError **error)
   self->source = wp_engine_source_new (self);
   g_source_attach (self->source, self->context);
 
-  self->thread = g_thread_try_new ("workerpool", wp_engine_run, wp_engine_ref (self), &local_error);
+  wp_live_engines_add (self, !self->config.settings.daemon);
+  self->thread = g_thread_try_new (WP_ENGINE_THREAD, wp_engine_run, wp_engine_ref (self), &local_error);
   if (self->thread == NULL)
     {
+      wp_live_engines_remove (self);
       g_source_destroy (self->source);
       g_clear_pointer (&self->source, g_source_unref);
       g_clear_pointer (&self->context, g_main_context_unref);
@@ -249,6 +253,7 @@ ensure_thread (WpEngine *self, GError **error)
       return FALSE;
     }
   self->state = ENGINE_RUNNING;
+  wp_process_note_pool ();
 
   return TRUE;
 }
@@ -428,6 +433,16 @@ wp_engine_wait_stopped (WpEngine *self, GCancellable *cancellable, GError **erro
   g_cancellable_disconnect (cancellable, handler);
 
   return gone || !g_cancellable_set_error_if_cancelled (cancellable, error);
+}
+
+void
+wp_engine_wait_stopped_until (WpEngine *self, gint64 end_time)
+{
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&self->lock);
+
+  while (self->state != ENGINE_STOPPED)
+    if (!g_cond_wait_until (&self->stopped, &self->lock, end_time))
+      return;
 }
 
 void

@@ -5,6 +5,7 @@
 #include <gio/gio.h>
 #include "launch/wp-launcher.h"
 #include "pool/wp-job.h"
+#include "pool/wp-link.h"
 
 G_BEGIN_DECLS
 
@@ -26,7 +27,7 @@ typedef struct
 typedef struct
 {
   guint n_jobs;
-  gboolean daemon;
+  WpLinkSettings settings;
   gboolean keep_alive;
   guint start_timeout; /* ms */
   guint grace_period;  /* ms */
@@ -74,6 +75,8 @@ void      wp_engine_call         (WpEngine *self, GFunc func, gpointer data);
 /* Without the lock. */
 /* Waits until the workers and the thread are gone. FALSE: cancelled meanwhile. */
 gboolean  wp_engine_wait_stopped (WpEngine *self, GCancellable *cancellable, GError **error);
+/* The same, but for the thread, and no longer than until that monotonic time in microseconds. */
+void      wp_engine_wait_stopped_until (WpEngine *self, gint64 end_time);
 /* Calls func (data) in the engine's thread as its last act, or here when it has stopped already. */
 void      wp_engine_call_stopped (WpEngine *self, GFunc func, gpointer data);
 /* The calling thread is the engine's own. */

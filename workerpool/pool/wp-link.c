@@ -78,18 +78,19 @@ make_channel (GIOStream *stream, GError **error)
 }
 
 static gboolean
-send_configuration (WpLink *self, gboolean daemon, GError **error)
+send_configuration (WpLink *self, const WpLinkSettings *settings, GError **error)
 {
   const WpFrameHeader header = { .type = WP_FRAME_CONFIGURE };
   g_autoptr (WpPayloadWriter) writer = wp_payload_writer_new ();
-  g_autoptr (GVariant) settings = NULL;
+  g_autoptr (GVariant) dictionary = NULL;
   g_autoptr (GPtrArray) body = NULL;
   g_auto (GVariantDict) dict = G_VARIANT_DICT_INIT (NULL);
 
   g_variant_dict_insert (&dict, WP_CONFIGURE_WORKER_ID, "u", self->id);
-  g_variant_dict_insert (&dict, WP_CONFIGURE_DAEMON, "b", daemon);
-  settings = g_variant_ref_sink (g_variant_dict_end (&dict));
-  wp_payload_writer_add (writer, settings);
+  g_variant_dict_insert (&dict, WP_CONFIGURE_DAEMON, "b", settings->daemon);
+  g_variant_dict_insert (&dict, WP_CONFIGURE_DEPTH, "u", settings->depth);
+  dictionary = g_variant_ref_sink (g_variant_dict_end (&dict));
+  wp_payload_writer_add (writer, dictionary);
   body = wp_payload_writer_finish (writer);
 
   return wp_channel_send (self->channel, &header, NULL, body,
@@ -97,7 +98,7 @@ send_configuration (WpLink *self, gboolean daemon, GError **error)
 }
 
 gboolean
-wp_link_open (WpLink *self, WpWorkerProcess *process, gboolean daemon, GError **error)
+wp_link_open (WpLink *self, WpWorkerProcess *process, const WpLinkSettings *settings, GError **error)
 {
   g_autoptr (GError) send_error = NULL;
 
@@ -114,7 +115,7 @@ wp_link_open (WpLink *self, WpWorkerProcess *process, gboolean daemon, GError **
     self->board = wp_board_new (NULL);
 
   /* A worker that has ended already: how it ended says more than that nobody reads what it is sent. */
-  if (!send_configuration (self, daemon, &send_error) &&
+  if (!send_configuration (self, settings, &send_error) &&
       !g_error_matches (send_error, G_IO_ERROR, G_IO_ERROR_BROKEN_PIPE))
     {
       g_propagate_error (error, g_steal_pointer (&send_error));

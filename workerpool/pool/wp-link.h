@@ -54,11 +54,18 @@ typedef struct
   guint started_offset;
 } WpLink;
 
+/* What a worker is told beside its number. */
+typedef struct
+{
+  gboolean daemon;
+  guint depth; /* how many workers there are above it */
+} WpLinkSettings;
+
 WpLink  *wp_link_new           (guint id);
 void     wp_link_free          (WpLink *self);
 
 /* Takes the process and sends the first frame. */
-gboolean wp_link_open          (WpLink *self, WpWorkerProcess *process, gboolean daemon, GError **error);
+gboolean wp_link_open          (WpLink *self, WpWorkerProcess *process, const WpLinkSettings *settings, GError **error);
 /* Forgets the process, which has ended. */
 void     wp_link_reset         (WpLink *self);
 /* Sets why it is going to end, unless a reason is known already. */

@@ -5,8 +5,10 @@
 #include "channel/wp-error.h"
 #include "channel/wp-message.h"
 #include "channel/wp-process.h"
+#include "launch/wp-fork-launcher.h"
 #include "launch/wp-host.h"
 #include "launch/wp-spawn-launcher.h"
+#include "launch/wp-thread-launcher.h"
 #include "pool/wp-arguments.h"
 #include "pool/wp-batch-private.h"
 #include "pool/wp-call.h"
@@ -96,6 +98,7 @@ typedef enum
   POOL_OPEN,
   POOL_JOINED,
   POOL_TERMINATED,
+  POOL_INHERITED, /* by a copy of the process that made it */
 } PoolEnd;
 
 struct _WpWorkerPool
@@ -104,6 +107,7 @@ struct _WpWorkerPool
 
   WpDelivery *delivery; /* to the context in which the pool was made */
   WpPoolSignals *signals;
+  guint generation; /* of the process that made it */
 
   GMutex lock;
   guint n_jobs;
@@ -138,25 +142,55 @@ enum
 
 static GParamSpec *properties[N_PROPS];
 
+/* A copy of the process that made the pool has a copy of it: one without workers and without a thread, that may have been
+ * in the middle of a change. Here it becomes one that has ended, and what it had is never touched. */
+static void
+settle_copy (WpWorkerPool *self)
+{
+  const guint generation = wp_process_get_generation ();
+
+  if (G_LIKELY (self->generation == generation))
+    return;
+
+  self->generation = generation;
+  g_mutex_init (&self->lock);
+  self->engine = NULL;
+  self->end = POOL_INHERITED;
+  self->signals = NULL;
+  self->delivery = wp_delivery_new (NULL);
+}
+
+static GMutexLocker *
+lock_pool (WpWorkerPool *self)
+{
+  settle_copy (self);
+
+  return g_mutex_locker_new (&self->lock);
+}
+
 /* Starting */
 
 static WpLauncher *
 make_launcher (WpWorkerPool *self, GError **error)
 {
-  g_autoptr (GEnumClass) methods = NULL;
   g_auto (GStrv) argv = NULL;
 
   if (self->launcher != NULL)
     return g_object_ref (self->launcher);
 
-  if (self->start_method != WP_START_METHOD_SPAWN)
+  if (self->host != NULL && (self->start_method == WP_START_METHOD_FORK || self->start_method == WP_START_METHOD_THREADING))
     {
-      methods = g_type_class_ref (WP_TYPE_START_METHOD);
       g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                   "the start method “%s” is not supported; set start-method to “spawn”",
-                   g_enum_get_value (methods, self->start_method)->value_nick);
+                   "the start method “%s” runs this program's own functions and cannot start the host “%s”; use "
+                   "“spawn” or “forkserver”, or set no host",
+                   self->start_method == WP_START_METHOD_FORK ? "fork" : "threading", self->host[0]);
       return NULL;
     }
+
+  if (self->start_method == WP_START_METHOD_FORK)
+    return wp_fork_launcher_new ();
+  if (self->start_method == WP_START_METHOD_THREADING)
+    return wp_thread_launcher_new ();
 
   argv = self->host != NULL ? g_strdupv (self->host) : wp_host_get_default_argv (error);
   if (argv == NULL)
@@ -171,6 +205,14 @@ make_engine (WpWorkerPool *self, GError **error)
 {
   g_autoptr (WpLauncher) launcher = NULL;
   WpEngineConfig config = { 0 };
+
+  if (self->end == POOL_INHERITED)
+    {
+      g_set_error_literal (error, WP_ERROR, WP_ERROR_CLOSED,
+                           "the pool belongs to the process that this one was forked from, and cannot be used here; "
+                           "make a new one");
+      return NULL;
+    }
 
   if (self->end != POOL_OPEN)
     {
@@ -202,7 +244,8 @@ make_engine (WpWorkerPool *self, GError **error)
     return NULL;
 
   config.n_jobs = self->n_jobs;
-  config.daemon = self->daemon;
+  config.settings.daemon = self->daemon;
+  config.settings.depth = wp_process_get_depth ();
   config.keep_alive = self->keep_alive;
   config.start_timeout = self->start_timeout;
   config.grace_period = self->grace_period;
@@ -214,7 +257,7 @@ make_engine (WpWorkerPool *self, GError **error)
 static WpEngine *
 ensure_engine (WpWorkerPool *self, GError **error)
 {
-  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&self->lock);
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = lock_pool (self);
 
   if (self->engine == NULL)
     self->engine = make_engine (self, error);
@@ -226,7 +269,7 @@ ensure_engine (WpWorkerPool *self, GError **error)
 static WpEngine *
 get_engine (WpWorkerPool *self)
 {
-  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&self->lock);
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = lock_pool (self);
 
   return self->engine != NULL ? wp_engine_ref (self->engine) : NULL;
 }
@@ -235,7 +278,7 @@ get_engine (WpWorkerPool *self)
 static WpEngine *
 get_engine_to_end (WpWorkerPool *self, PoolEnd end)
 {
-  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&self->lock);
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = lock_pool (self);
 
   if (self->engine != NULL)
     return wp_engine_ref (self->engine);
@@ -572,6 +615,7 @@ wp_worker_pool_init (WpWorkerPool *self)
   self->delivery = wp_delivery_new (context);
   self->signals = wp_pool_signals_new (G_OBJECT (self), self->delivery);
   g_mutex_init (&self->lock);
+  self->generation = wp_process_get_generation ();
   self->n_jobs = wp_cpu_count ();
   self->daemon = TRUE;
   self->start_timeout = DEFAULT_START_TIMEOUT;
@@ -634,6 +678,7 @@ wp_worker_pool_set_n_jobs (WpWorkerPool *self, guint n_jobs)
   if (n_jobs == 0)
     n_jobs = wp_cpu_count ();
 
+  settle_copy (self);
   g_mutex_lock (&self->lock);
   if (self->n_jobs != n_jobs && can_change (self, "n-jobs"))
     {
@@ -682,6 +727,7 @@ wp_worker_pool_set_daemon (WpWorkerPool *self, gboolean daemon)
 
   daemon = !!daemon;
 
+  settle_copy (self);
   g_mutex_lock (&self->lock);
   if (self->daemon != daemon && can_change (self, "daemon"))
     {
@@ -729,6 +775,7 @@ wp_worker_pool_set_start_method (WpWorkerPool *self, WpStartMethod start_method)
   g_return_if_fail (WP_IS_WORKER_POOL (self));
   g_return_if_fail (start_method >= WP_START_METHOD_SPAWN && start_method <= WP_START_METHOD_THREADING);
 
+  settle_copy (self);
   g_mutex_lock (&self->lock);
   if (self->start_method != start_method && can_change (self, "start-method"))
     {
@@ -777,6 +824,7 @@ wp_worker_pool_set_keep_alive (WpWorkerPool *self, gboolean keep_alive)
 
   keep_alive = !!keep_alive;
 
+  settle_copy (self);
   g_mutex_lock (&self->lock);
   if (self->keep_alive != keep_alive && can_change (self, "keep-alive"))
     {
@@ -824,6 +872,7 @@ wp_worker_pool_set_start_timeout (WpWorkerPool *self, guint milliseconds)
   g_return_if_fail (WP_IS_WORKER_POOL (self));
   g_return_if_fail (milliseconds > 0);
 
+  settle_copy (self);
   g_mutex_lock (&self->lock);
   if (self->start_timeout != milliseconds && can_change (self, "start-timeout"))
     {
@@ -870,6 +919,7 @@ wp_worker_pool_set_grace_period (WpWorkerPool *self, guint milliseconds)
 
   g_return_if_fail (WP_IS_WORKER_POOL (self));
 
+  settle_copy (self);
   g_mutex_lock (&self->lock);
   if (self->grace_period != milliseconds && can_change (self, "grace-period"))
     {
@@ -917,6 +967,7 @@ wp_worker_pool_set_host (WpWorkerPool *self, const char *const *host)
   g_return_if_fail (WP_IS_WORKER_POOL (self));
   g_return_if_fail (host == NULL || host[0] != NULL);
 
+  settle_copy (self);
   g_mutex_lock (&self->lock);
   if (can_change (self, "host"))
     {
@@ -967,6 +1018,7 @@ wp_worker_pool_set_launcher (WpWorkerPool *self, WpLauncher *launcher)
   g_return_if_fail (WP_IS_WORKER_POOL (self));
   g_return_if_fail (launcher == NULL || WP_IS_LAUNCHER (launcher));
 
+  settle_copy (self);
   g_mutex_lock (&self->lock);
   if (self->launcher != launcher && can_change (self, "launcher"))
     {

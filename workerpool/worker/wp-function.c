@@ -27,6 +27,12 @@ struct _WpFunction
 static GMutex registry_lock;
 static GHashTable *registry; /* name → WpFunction */
 
+__attribute__ ((constructor)) static void
+protect_registry (void)
+{
+  wp_process_protect_lock (&registry_lock);
+}
+
 static void
 wp_function_clear (gpointer data)
 {

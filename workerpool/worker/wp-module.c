@@ -9,9 +9,16 @@
 #include <gmodule.h>
 
 #include "channel/wp-error.h"
+#include "channel/wp-process.h"
 
 static GMutex cache_lock;
 static GHashTable *cache; /* function name → WpFunction */
+
+__attribute__ ((constructor)) static void
+protect_cache (void)
+{
+  wp_process_protect_lock (&cache_lock);
+}
 
 /* The symbol of "/path/module.so:symbol", NULL when the name has another form. */
 static const char *

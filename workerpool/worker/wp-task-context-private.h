@@ -11,11 +11,13 @@ G_BEGIN_DECLS
 typedef void (*WpTaskContextPoll) (gpointer data);
 
 /* One of the two says whether a task is cancelled: the board, or messages that 'poll' fetches and passes on to
- * wp_task_context_cancel (). Both must live until the last wp_task_context_end (). */
+ * wp_task_context_cancel (). Both must live until the last wp_task_context_end (), and so must 'asked' (nullable), which
+ * is not 0 once whatever runs is cancelled. */
 WpTaskContext *wp_task_context_new    (guint             worker_id,
                                        WpBoard          *board,
                                        WpTaskContextPoll poll,
-                                       gpointer          poll_data);
+                                       gpointer          poll_data,
+                                       const int        *asked);
 
 void           wp_task_context_begin  (WpTaskContext    *self,
                                        guint64           sequence,

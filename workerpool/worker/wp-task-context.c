@@ -20,6 +20,7 @@ struct _WpTaskContext
   WpBoard *board;
   WpTaskContextPoll poll;
   gpointer poll_data;
+  const int *asked;
   /* The channel may only be read where the worker reads it. */
   GThread *thread;
 
@@ -46,7 +47,8 @@ WpTaskContext *
 wp_task_context_new (guint             worker_id,
                      WpBoard          *board,
                      WpTaskContextPoll poll,
-                     gpointer          poll_data)
+                     gpointer          poll_data,
+                     const int        *asked)
 {
   WpTaskContext *self = g_object_new (WP_TYPE_TASK_CONTEXT, NULL);
 
@@ -56,6 +58,7 @@ wp_task_context_new (guint             worker_id,
   self->board = board;
   self->poll = poll;
   self->poll_data = poll_data;
+  self->asked = asked;
   self->thread = g_thread_self ();
 
   return self;
@@ -148,6 +151,9 @@ wp_task_context_is_cancelled (WpTaskContext *self)
 
   if (!self->running)
     return FALSE;
+
+  if (self->asked != NULL && g_atomic_int_get (self->asked))
+    return TRUE;
 
   if (self->board != NULL)
     return wp_board_is_cancelled (self->board, self->sequence, self->offset);

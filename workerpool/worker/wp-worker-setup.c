@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio_ext.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -16,6 +17,7 @@
 #include <glib/gstdio.h>
 
 #include "channel/wp-process.h"
+#include "worker/wp-descriptors.h"
 #include "worker/wp-program.h"
 
 /* The kernel's limit for a thread's name, with its NUL. */
@@ -29,11 +31,10 @@ wp_worker_setup_set_death_signal (int signum)
 }
 
 /* An owner that died before the death signal was asked for will never cause it. */
-static gboolean
-check_owner (GError **error)
+gboolean
+wp_worker_setup_check_owner (int      owner,
+                             GError **error)
 {
-  int owner = wp_process_get_owner ();
-
   /* It is not known behind a wrapper, where the end of the channel has to do. */
   if (owner == 0 || getppid () == owner)
     return TRUE;
@@ -43,10 +44,18 @@ check_owner (GError **error)
 }
 
 static WpChannel *
+wrap_socket (int      fd,
+             GError **error)
+{
+  g_autoptr (GSocket) socket = g_socket_new_from_fd (fd, error);
+
+  return socket != NULL ? wp_channel_new_for_socket (socket) : NULL;
+}
+
+static WpChannel *
 open_socket (int      fd,
              GError **error)
 {
-  g_autoptr (GSocket) socket = NULL;
   socklen_t size = sizeof (int);
   int domain = 0;
   int type = 0;
@@ -65,11 +74,7 @@ open_socket (int      fd,
   /* The programs that tasks start may not hold the channel open. */
   fcntl (fd, F_SETFD, FD_CLOEXEC);
 
-  socket = g_socket_new_from_fd (fd, error);
-  if (socket == NULL)
-    return NULL;
-
-  return wp_channel_new_for_socket (socket);
+  return wrap_socket (fd, error);
 }
 
 static gboolean
@@ -176,6 +181,15 @@ do_nothing (int signum)
 }
 
 static void
+forget_ignored (int signum)
+{
+  struct sigaction action;
+
+  if (sigaction (signum, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+    signal (signum, SIG_DFL);
+}
+
+static void
 settle_signals (void)
 {
   /* Not SIG_IGN: the programs that tasks run would inherit that. */
@@ -186,6 +200,9 @@ settle_signals (void)
   sigaction (SIGINT, &nothing, NULL);
   /* A pool that is gone shows as an error of the write. */
   sigaction (SIGPIPE, &nothing, NULL);
+  /* An owner that ignores these would have workers that cannot be asked to end, and whose children are not waited for. */
+  forget_ignored (SIGTERM);
+  forget_ignored (SIGCHLD);
 
   /* A group of its own, by which the pool ends the processes that tasks have left behind. */
   setpgid (0, 0);
@@ -193,6 +210,24 @@ settle_signals (void)
   /* The mask is inherited from the thread that launched, which may have blocked SIGTERM. */
   sigemptyset (&none);
   pthread_sigmask (SIG_SETMASK, &none, NULL);
+}
+
+/* What a new program would not inherit either: handlers, which belong to what was copied. Those of faults may stay, since
+ * whoever has set them wants to be told of one. */
+static void
+forget_signal_handlers (void)
+{
+  for (int signum = 1; signum < NSIG; signum++)
+    {
+      struct sigaction action;
+
+      if (signum == SIGSEGV || signum == SIGBUS || signum == SIGILL || signum == SIGFPE || signum == SIGTRAP ||
+          signum == SIGABRT || signum == SIGSYS)
+        continue;
+
+      if (sigaction (signum, NULL, &action) == 0 && action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN)
+        signal (signum, SIG_DFL);
+    }
 }
 
 /* A worker that was started through /proc/self/exe would be "exe" in top and ps. */
@@ -227,7 +262,7 @@ wp_worker_setup (GError **error)
     }
 
   wp_worker_setup_set_death_signal (SIGKILL);
-  if (!check_owner (error))
+  if (!wp_worker_setup_check_owner (wp_process_get_owner (), error))
     return NULL;
 
   settle_name ();
@@ -236,4 +271,44 @@ wp_worker_setup (GError **error)
   settle_signals ();
 
   return opened;
+}
+
+WpChannel *
+wp_worker_setup_copy (const WpWorkerRequest *request,
+                      GError               **error)
+{
+  WpChannel *channel;
+  int null_fd;
+
+  wp_worker_setup_set_death_signal (SIGKILL);
+  if (!wp_worker_setup_check_owner (request->parent, error))
+    {
+      close (request->channel);
+      return NULL;
+    }
+
+  wp_descriptors_disown (request->channel);
+
+  /* What the original had printed and not yet written it will write itself. */
+  __fpurge (stdout);
+  __fpurge (stderr);
+  null_fd = open ("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (null_fd >= 0)
+    {
+      dup2 (null_fd, STDIN_FILENO);
+      close (null_fd);
+    }
+
+  channel = wrap_socket (request->channel, error);
+  forget_signal_handlers ();
+  settle_signals ();
+
+  return channel;
+}
+
+WpChannel *
+wp_worker_setup_thread (const WpWorkerRequest *request,
+                        GError               **error)
+{
+  return wrap_socket (request->channel, error);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "channel/wp-channel.h"
+#include "channel/wp-process.h"
 
 G_BEGIN_DECLS
 
@@ -13,7 +14,15 @@ G_BEGIN_DECLS
  * G_IO_ERROR_CLOSED: the owner has died. G_IO_ERROR_INVALID_ARGUMENT: the environment names no usable channel. */
 WpChannel *wp_worker_setup                  (GError **error);
 
-/* The signal the kernel sends this process when its owner dies. */
+/* Does the same for a copy of a process, and makes it one that shares nothing but memory with what it was copied from:
+ * neither descriptors nor signal handlers. Takes the channel. G_IO_ERROR_CLOSED: the parent has died. */
+WpChannel *wp_worker_setup_copy             (const WpWorkerRequest *request, GError **error);
+/* The channel of a worker that is a thread; there is nothing else to set up. Takes the channel. */
+WpChannel *wp_worker_setup_thread           (const WpWorkerRequest *request, GError **error);
+
+/* Whether this process is still a child of the one that it is to end with. */
+gboolean   wp_worker_setup_check_owner      (int owner, GError **error);
+/* The signal the kernel sends this process when its owner dies; 0 for none. */
 void       wp_worker_setup_set_death_signal (int signum);
 
 G_END_DECLS

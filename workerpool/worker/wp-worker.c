@@ -15,6 +15,7 @@
 #include "channel/wp-process.h"
 #include "worker/wp-function-private.h"
 #include "worker/wp-outbox.h"
+#include "worker/wp-owner-watch.h"
 #include "worker/wp-program.h"
 #include "worker/wp-task.h"
 #include "worker/wp-task-context-private.h"
@@ -62,6 +63,10 @@ struct _WpWorker
   GError *receive_error; /* and what ended the reading */
 
   WpWorkerState state;
+  gboolean is_thread; /* else a process */
+  const int *asked;   /* a thread: not 0 once it should end; nullable */
+  int owner;          /* a process: the one it ends with, or 0 */
+  guint depth;        /* how many workers there are above this one */
   guint id;
   guint64 n_finished;
 };
@@ -217,6 +222,29 @@ next_frame (WpWorker *self,
   return FALSE;
 }
 
+/* A daemonic worker is killed with its owner. One that may have pools of its own ends them first. */
+static gboolean
+take_place (WpWorker *self,
+            gboolean  daemonic,
+            GError  **error)
+{
+  wp_process_set_depth (self->depth + 1, self->is_thread);
+
+  if (self->is_thread)
+    {
+      wp_process_set_thread_daemonic (daemonic);
+      return TRUE;
+    }
+
+  wp_process_set_daemonic (daemonic);
+  if (daemonic || self->owner == 0 || !wp_owner_watch_start (self->owner))
+    return TRUE;
+
+  wp_worker_setup_set_death_signal (0);
+
+  return wp_worker_setup_check_owner (self->owner, error);
+}
+
 static gboolean
 apply_settings (WpWorker      *self,
                 const WpFrame *frame,
@@ -245,12 +273,9 @@ apply_settings (WpWorker      *self,
   g_variant_lookup (settings, WP_CONFIGURE_WORKER_ID, "u", &self->id);
   g_variant_lookup (settings, WP_CONFIGURE_DAEMON, "b", &daemonic);
 
-  wp_process_set_daemonic (daemonic);
-  /* A worker with workers of its own is asked to end rather than killed, so that its tasks may clean up. */
-  if (!daemonic)
-    wp_worker_setup_set_death_signal (SIGTERM);
+  g_variant_lookup (settings, WP_CONFIGURE_DEPTH, "u", &self->depth);
 
-  return TRUE;
+  return take_place (self, daemonic, error);
 }
 
 static gboolean
@@ -318,9 +343,9 @@ configure (WpWorker *self,
 
   self->outbox = wp_outbox_new (self->channel, self->board);
   if (self->board_is_shared)
-    self->context = wp_task_context_new (self->id, self->board, NULL, NULL);
+    self->context = wp_task_context_new (self->id, self->board, NULL, NULL, self->asked);
   else
-    self->context = wp_task_context_new (self->id, NULL, poll_cancel, self);
+    self->context = wp_task_context_new (self->id, NULL, poll_cancel, self, self->asked);
 
   return send_ready (self, error);
 }
@@ -341,6 +366,20 @@ find_function (const WpChunkHead *head,
   return wp_function_lookup (head->function, error);
 }
 
+/* An error that has come through a pool below this worker, or goes on through one above, says which workers it has
+ * passed: each adds itself. */
+static void
+add_to_way (WpWorker *self,
+            GError   *task_error)
+{
+  g_autofree char *message = task_error->message;
+
+  if (self->is_thread)
+    task_error->message = g_strdup_printf ("%s ← worker %u (a thread)", message, self->id);
+  else
+    task_error->message = g_strdup_printf ("%s ← worker %u (pid %d)", message, self->id, (int) getpid ());
+}
+
 /* The chunk's next task. FALSE without error: the pool has taken back it and what follows. */
 static gboolean
 claim_task (WpWorker *self,
@@ -350,6 +389,12 @@ claim_task (WpWorker *self,
             GError  **error)
 {
   guint offset;
+
+  if (self->asked != NULL && g_atomic_int_get (self->asked))
+    {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CLOSED, "This worker was asked to end");
+      return FALSE;
+    }
 
   if (!self->board_is_shared)
     return wp_outbox_announce (self->outbox, now, error);
@@ -414,6 +459,8 @@ run_chunk (WpWorker      *self,
           wp_task_context_begin (self->context, sequence, offset, head.first + offset);
           value = wp_task_run (function, head.function, self->context, args, &task_error);
           wp_task_context_end (self->context);
+          if (task_error != NULL && (self->depth > 0 || wp_process_had_pool (self->is_thread)))
+            add_to_way (self, task_error);
         }
 
       now = get_now ();
@@ -526,6 +573,62 @@ wp_worker_is_requested (void)
   return wp_process_is_requested ();
 }
 
+static int
+finish (WpWorker *worker,
+        GError   *worker_error)
+{
+  g_autoptr (GError) error = worker_error;
+
+  if (worker != NULL && wp_worker_run (worker, &error))
+    return 0;
+
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CLOSED))
+    return WP_EXIT_OWNER_GONE;
+
+  /* g_printerr () would spoil the quotes for a host that has not set its locale. */
+  fprintf (stderr, "%s: %s\n", wp_program_get_name (), error->message);
+
+  return WP_EXIT_FAILED;
+}
+
+/* Runs a worker in a copy or a thread of this process. */
+static int
+run_requested (const WpWorkerRequest *request)
+{
+  g_autoptr (GMainContext) context = g_main_context_new ();
+  g_autoptr (WpWorker) worker = NULL;
+  WpChannel *channel;
+  GError *error = NULL;
+  int status;
+
+  if (request->is_thread)
+    channel = wp_worker_setup_thread (request, &error);
+  else
+    channel = wp_worker_setup_copy (request, &error);
+
+  if (channel != NULL)
+    {
+      worker = g_object_new (WP_TYPE_WORKER, NULL);
+      worker->channel = channel;
+      worker->is_thread = request->is_thread;
+      worker->asked = request->asked;
+      worker->owner = request->parent;
+    }
+
+  /* A copy has the contexts of what it was copied from, and no threads to iterate them. */
+  g_main_context_push_thread_default (context);
+  status = finish (worker, error);
+  g_main_context_pop_thread_default (context);
+
+  return status;
+}
+
+__attribute__ ((constructor)) static void
+offer_entry (void)
+{
+  wp_process_set_entry (run_requested);
+}
+
 /**
  * wp_worker_main:
  *
@@ -541,20 +644,12 @@ wp_worker_is_requested (void)
 int
 wp_worker_main (void)
 {
-  g_autoptr (GError) error = NULL;
   g_autoptr (WpWorker) worker = NULL;
+  GError *error = NULL;
 
   worker = wp_worker_new (&error);
-  if (worker != NULL && wp_worker_run (worker, &error))
-    return 0;
 
-  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CLOSED))
-    return WP_EXIT_OWNER_GONE;
-
-  /* g_printerr () would spoil the quotes for a host that has not set its locale. */
-  fprintf (stderr, "%s: %s\n", wp_program_get_name (), error->message);
-
-  return WP_EXIT_FAILED;
+  return finish (worker, error);
 }
 
 /**
@@ -589,6 +684,7 @@ wp_worker_new (GError **error)
 
   self = g_object_new (WP_TYPE_WORKER, NULL);
   self->channel = g_steal_pointer (&channel);
+  self->owner = wp_process_get_owner ();
 
   return self;
 }
@@ -646,6 +742,10 @@ wp_worker_run (WpWorker *self,
   self->state = WP_WORKER_RUNNING;
   stopped = configure (self, &run_error) && serve (self, &run_error);
   self->state = WP_WORKER_ENDED;
+
+  /* What its tasks have left running would keep the process from ending, or outlive it. */
+  if (!self->is_thread)
+    wp_process_end_pools ();
 
   if (!stopped)
     propagate_end (error, run_error);

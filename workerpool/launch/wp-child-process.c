@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "launch/wp-child-process.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <glib-unix.h>
+
+#include "channel/wp-error.h"
+
+struct _WpChildProcess
+{
+  WpWorkerProcess parent_instance;
+
+  GIOStream *channel;
+  int pid;
+  int pidfd;
+  gboolean reaped;
+};
+
+G_DEFINE_FINAL_TYPE (WpChildProcess, wp_child_process, WP_TYPE_WORKER_PROCESS)
+
+static void
+wp_child_process_finalize (GObject *object)
+{
+  WpChildProcess *self = WP_CHILD_PROCESS (object);
+
+  if (self->pidfd >= 0)
+    close (self->pidfd);
+  g_clear_object (&self->channel);
+
+  G_OBJECT_CLASS (wp_child_process_parent_class)->finalize (object);
+}
+
+static GIOStream *
+wp_child_process_get_channel (WpWorkerProcess *process)
+{
+  return WP_CHILD_PROCESS (process)->channel;
+}
+
+static int
+wp_child_process_get_pid (WpWorkerProcess *process)
+{
+  return WP_CHILD_PROCESS (process)->pid;
+}
+
+static void
+wp_child_process_send_signal (WpWorkerProcess *process,
+                              int              signum)
+{
+  WpChildProcess *self = WP_CHILD_PROCESS (process);
+
+  if (!self->reaped)
+    kill (self->pid, signum);
+}
+
+static int
+reap (int  pid,
+      int *status)
+{
+  int reaped;
+
+  do
+    reaped = waitpid (pid, status, 0);
+  while (reaped < 0 && errno == EINTR);
+
+  return reaped;
+}
+
+static gboolean
+on_ended (int          fd,
+          GIOCondition condition,
+          gpointer     user_data)
+{
+  GTask *task = user_data;
+  WpChildProcess *self = g_task_get_source_object (task);
+  int status = 0;
+  int reaped;
+
+  /* A worker leads a process group, so what its tasks have started and left ends with it. Its number is still taken,
+   * by the zombie. */
+  kill (-self->pid, SIGKILL);
+  reaped = reap (self->pid, &status);
+  self->reaped = TRUE;
+
+  if (reaped == self->pid)
+    g_task_return_int (task, status);
+  else
+    g_task_return_new_error (task, WP_ERROR, WP_ERROR_WORKER_DIED,
+                             "ended, but how is not known: this program ignores SIGCHLD, or waits for all of its "
+                             "children itself");
+
+  return G_SOURCE_REMOVE;
+}
+
+static void
+wp_child_process_wait_async (WpWorkerProcess    *process,
+                             GCancellable       *cancellable,
+                             GAsyncReadyCallback callback,
+                             gpointer            user_data)
+{
+  WpChildProcess *self = WP_CHILD_PROCESS (process);
+  g_autoptr (GSource) source = NULL;
+  GTask *task;
+
+  task = g_task_new (self, NULL, callback, user_data);
+  g_task_set_source_tag (task, wp_child_process_wait_async);
+
+  source = g_unix_fd_source_new (self->pidfd, G_IO_IN);
+  g_source_set_static_name (source, "WorkerPool worker");
+  g_source_set_callback (source, G_SOURCE_FUNC (on_ended), task, g_object_unref);
+  g_source_attach (source, g_task_get_context (task));
+}
+
+static gboolean
+wp_child_process_wait_finish (WpWorkerProcess *process,
+                              GAsyncResult    *result,
+                              int             *status,
+                              GError         **error)
+{
+  GError *wait_error = NULL;
+  gssize value;
+
+  g_return_val_if_fail (g_task_is_valid (result, process), FALSE);
+
+  value = g_task_propagate_int (G_TASK (result), &wait_error);
+  if (wait_error != NULL)
+    {
+      g_propagate_error (error, wait_error);
+      return FALSE;
+    }
+
+  *status = (int) value;
+  return TRUE;
+}
+
+static void
+wp_child_process_class_init (WpChildProcessClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  WpWorkerProcessClass *process_class = WP_WORKER_PROCESS_CLASS (klass);
+
+  object_class->finalize = wp_child_process_finalize;
+
+  process_class->get_channel = wp_child_process_get_channel;
+  process_class->get_pid = wp_child_process_get_pid;
+  process_class->send_signal = wp_child_process_send_signal;
+  process_class->wait_async = wp_child_process_wait_async;
+  process_class->wait_finish = wp_child_process_wait_finish;
+}
+
+static void
+wp_child_process_init (WpChildProcess *self)
+{
+  self->pidfd = -1;
+}
+
+WpWorkerProcess *
+wp_child_process_new (int        pid,
+                      GIOStream *channel,
+                      GError   **error)
+{
+  /* Through syscall (), since older C libraries do not know it. The kernel sets close-on-exec. */
+  int pidfd = (int) syscall (SYS_pidfd_open, pid, 0);
+  WpChildProcess *self;
+
+  if (pidfd < 0)
+    {
+      int saved_errno = errno;
+
+      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (saved_errno),
+                   "process %d cannot be watched through a pidfd: %s", pid, g_strerror (saved_errno));
+      kill (pid, SIGKILL);
+      reap (pid, NULL);
+      return NULL;
+    }
+
+  self = g_object_new (WP_TYPE_CHILD_PROCESS, NULL);
+  self->pid = pid;
+  self->pidfd = pidfd;
+  self->channel = g_object_ref (channel);
+
+  return WP_WORKER_PROCESS (self);
+}

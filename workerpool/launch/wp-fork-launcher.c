@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "launch/wp-fork-launcher.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "channel/wp-error.h"
+#include "channel/wp-process.h"
+#include "launch/wp-channel-pair.h"
+#include "launch/wp-child-process.h"
+
+struct _WpForkLauncher
+{
+  WpLauncher parent_instance;
+};
+
+G_DEFINE_FINAL_TYPE (WpForkLauncher, wp_fork_launcher, WP_TYPE_LAUNCHER)
+
+/* The library's own threads hold none of the locks that a copy needs, or hold them across no fork. */
+static gboolean
+is_own_thread (const char *name)
+{
+  return g_str_equal (name, WP_ENGINE_THREAD) || g_str_equal (name, WP_WORKER_THREAD) ||
+         g_str_equal (name, WP_OWNER_WATCH_THREAD);
+}
+
+/* The threads of this process beside the first one and the library's own. */
+static guint
+count_other_threads (void)
+{
+  DIR *folder = opendir ("/proc/self/task");
+  struct dirent *entry;
+  guint n_threads = 0;
+
+  if (folder == NULL)
+    return 0;
+
+  while ((entry = readdir (folder)) != NULL)
+    {
+      g_autofree char *path = g_strdup_printf ("/proc/self/task/%s/comm", entry->d_name);
+      g_autofree char *name = NULL;
+
+      if (entry->d_name[0] == '.' || atoi (entry->d_name) == (int) getpid () || !g_file_get_contents (path, &name, NULL, NULL))
+        continue;
+
+      if (!is_own_thread (g_strchomp (name)))
+        n_threads++;
+    }
+  closedir (folder);
+
+  return n_threads;
+}
+
+static void
+warn_of_threads (void)
+{
+  static int warned;
+  guint n_threads;
+
+  if (g_atomic_int_get (&warned))
+    return;
+
+  n_threads = count_other_threads ();
+  if (n_threads == 0 || !g_atomic_int_compare_and_exchange (&warned, FALSE, TRUE))
+    return;
+
+  g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_MESSAGE,
+                    "WORKERPOOL_START_METHOD", "fork",
+                    "MESSAGE", "This process has other threads (%u): a worker that is made by “fork” hangs if one of "
+                    "them holds a lock that its task needs; the start methods “forkserver” and “spawn” are safe",
+                    n_threads);
+}
+
+static WpWorkerProcess *
+fork_worker (GError **error)
+{
+  g_autoptr (GIOStream) channel = NULL;
+  WpWorkerRequest request = { .parent = (int) getpid () };
+  int saved_errno;
+  int pid;
+
+  channel = wp_channel_pair_new (&request.channel, error);
+  if (channel == NULL)
+    return NULL;
+
+  pid = fork ();
+  if (pid == 0)
+    _exit (wp_process_enter_worker (&request));
+
+  saved_errno = errno;
+  close (request.channel);
+  if (pid < 0)
+    {
+      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (saved_errno), "%s", g_strerror (saved_errno));
+      return NULL;
+    }
+
+  return wp_child_process_new (pid, channel, error);
+}
+
+static WpWorkerProcess *
+wp_fork_launcher_launch (WpLauncher *launcher,
+                         guint       worker_id,
+                         GError    **error)
+{
+  g_autoptr (GError) cause = NULL;
+  WpWorkerProcess *process;
+
+  warn_of_threads ();
+
+  process = fork_worker (&cause);
+  if (process == NULL)
+    g_set_error (error, WP_ERROR, WP_ERROR_START_FAILED, "Cannot fork a worker: %s", cause->message);
+
+  return process;
+}
+
+static void
+wp_fork_launcher_class_init (WpForkLauncherClass *klass)
+{
+  WP_LAUNCHER_CLASS (klass)->launch = wp_fork_launcher_launch;
+}
+
+static void
+wp_fork_launcher_init (WpForkLauncher *self)
+{
+}
+
+WpLauncher *
+wp_fork_launcher_new (void)
+{
+  return g_object_new (WP_TYPE_FORK_LAUNCHER, NULL);
+}
