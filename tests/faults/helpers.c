@@ -4,6 +4,29 @@
 
 #include <string.h>
 
+WpStartMethod
+get_start_method (void)
+{
+  g_autoptr (GEnumClass) methods = g_type_class_ref (WP_TYPE_START_METHOD);
+  const char *name = g_getenv (START_METHOD_VARIABLE);
+  const GEnumValue *method = g_enum_get_value_by_nick (methods, name != NULL ? name : "spawn");
+
+  if (method == NULL)
+    g_error ("%s is “%s”, which is no start method", START_METHOD_VARIABLE, name);
+
+  return method->value;
+}
+
+WpWorkerPool *
+make_pool (guint n_jobs)
+{
+  WpWorkerPool *pool = wp_worker_pool_new (n_jobs);
+
+  wp_worker_pool_set_start_method (pool, get_start_method ());
+
+  return pool;
+}
+
 WpTaskOptions *
 make_options (guint chunk_size, guint max_retries, WpOnError on_error)
 {

@@ -6,6 +6,13 @@
 
 G_BEGIN_DECLS
 
+/* Names the start method of the pools that a test makes, for which it says nothing else. */
+#define START_METHOD_VARIABLE "WP_TEST_START_METHOD"
+
+/* As wp_worker_pool_new (), with that start method. */
+WpWorkerPool  *make_pool     (guint n_jobs);
+WpStartMethod  get_start_method (void);
+
 /* Calls that a test expects to succeed. */
 
 WpTaskOptions *make_options  (guint chunk_size, guint max_retries, WpOnError on_error);

@@ -16,9 +16,6 @@
 /* How long "work" works: short against a chunk, long against a kill's way. */
 #define WORK_US 30
 
-/* The first descriptor of a worker's channel: a socket, or a pipe to read from, and then the next one is to write to. */
-#define CHANNEL_FD 3
-
 const char *const death_ways[] = {
   "SIGKILL", "SIGSEGV", "abort", "_exit(0)", "exit(3)", "rubbish", "close", "close-all", "stray", "SIGSTOP", NULL,
 };
@@ -102,12 +99,33 @@ is_pipe (int fd)
   return fstat (fd, &info) == 0 && S_ISFIFO (info.st_mode);
 }
 
+static gboolean
+is_socket (int fd)
+{
+  struct stat info;
+
+  return fstat (fd, &info) == 0 && S_ISSOCK (info.st_mode);
+}
+
+/* The worker's channel: a socket, or a pipe to read from, and then the next descriptor is to write to. */
+static int
+find_channel (void)
+{
+  for (int fd = STDERR_FILENO + 1; fd < 256; fd++)
+    if (is_socket (fd) || (is_pipe (fd) && is_pipe (fd + 1)))
+      return fd;
+
+  g_error ("This worker has no channel");
+}
+
 static void
 close_channel (void)
 {
-  if (is_pipe (CHANNEL_FD))
-    close (CHANNEL_FD + 1);
-  close (CHANNEL_FD);
+  int fd = find_channel ();
+
+  if (is_pipe (fd))
+    close (fd + 1);
+  close (fd);
 }
 
 /* A signal's default, which a sanitizer may have replaced. */
@@ -121,7 +139,8 @@ die_by (int signum)
 static void
 write_rubbish (void)
 {
-  int fd = is_pipe (CHANNEL_FD) ? CHANNEL_FD + 1 : CHANNEL_FD;
+  int channel = find_channel ();
+  int fd = is_pipe (channel) ? channel + 1 : channel;
   guint8 bytes[512];
 
   for (guint i = 0; i < sizeof bytes; i++)

@@ -83,9 +83,9 @@ mostly_quick (WpTaskContext *context, GVariant *args, gpointer user_data, GError
 }
 
 static WpWorkerPool *
-make_pool (guint n_jobs)
+make_strict_pool (guint n_jobs)
 {
-  WpWorkerPool *pool = wp_worker_pool_new (n_jobs);
+  WpWorkerPool *pool = make_pool (n_jobs);
 
   wp_worker_pool_set_keep_alive (pool, TRUE);
   wp_worker_pool_set_grace_period (pool, GRACE_MS);
@@ -96,7 +96,7 @@ make_pool (guint n_jobs)
 static WpWorkerPool *
 make_patient_pool (void)
 {
-  WpWorkerPool *pool = make_pool (1);
+  WpWorkerPool *pool = make_strict_pool (1);
 
   wp_worker_pool_set_grace_period (pool, 60000);
   return pool;
@@ -153,7 +153,7 @@ cancel_when_running (gpointer data)
 static void
 test_queued_end_at_once (void)
 {
-  g_autoptr (WpWorkerPool) pool = make_pool (1);
+  g_autoptr (WpWorkerPool) pool = make_strict_pool (1);
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (WpBatch) batch = NULL;
   g_auto (Outcome) blocker = { 0 };
@@ -193,7 +193,7 @@ test_queued_end_at_once (void)
 static void
 test_queued_sync_call (void)
 {
-  g_autoptr (WpWorkerPool) pool = make_pool (1);
+  g_autoptr (WpWorkerPool) pool = make_strict_pool (1);
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (GVariant) result = NULL;
   g_autoptr (GError) error = NULL;
@@ -278,7 +278,7 @@ test_obedient_chunk (void)
 static void
 check_stubborn (const char *function, guint n_terms)
 {
-  g_autoptr (WpWorkerPool) pool = make_pool (1);
+  g_autoptr (WpWorkerPool) pool = make_strict_pool (1);
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_auto (Outcome) outcome = { 0 };
   int pid = apply_pid (pool);
@@ -316,7 +316,7 @@ test_stubborn_gets_sigkill (void)
 static void
 test_stubborn_is_not_retried (void)
 {
-  g_autoptr (WpWorkerPool) pool = make_pool (1);
+  g_autoptr (WpWorkerPool) pool = make_strict_pool (1);
   g_autoptr (WpTaskOptions) options = make_options (1, 5, WP_ON_ERROR_CONTINUE);
   g_autoptr (WpBatch) batch = start_batch (pool, "hold", options);
 
@@ -334,7 +334,7 @@ test_stubborn_is_not_retried (void)
 static void
 test_other_workers_never_notice (void)
 {
-  g_autoptr (WpWorkerPool) pool = make_pool (2);
+  g_autoptr (WpWorkerPool) pool = make_strict_pool (2);
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (WpTaskOptions) options = make_options (1, 0, WP_ON_ERROR_STOP);
   g_auto (Outcome) stubborn = { 0 };
@@ -371,7 +371,7 @@ static void
 check_mates_move (WpTransport transport, guint n_jobs)
 {
   const guint64 n = 1000;
-  g_autoptr (WpWorkerPool) pool = make_pool (n_jobs);
+  g_autoptr (WpWorkerPool) pool = make_strict_pool (n_jobs);
   g_autoptr (WpLauncher) launcher = make_launcher (transport);
   g_autoptr (WpTaskOptions) options = make_options (10, 0, WP_ON_ERROR_STOP);
   g_autoptr (GVariant) results = NULL;
@@ -421,7 +421,7 @@ test_mates_move_over_pipes (void)
 static void
 test_before_the_start (void)
 {
-  g_autoptr (WpWorkerPool) pool = make_pool (1);
+  g_autoptr (WpWorkerPool) pool = make_strict_pool (1);
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (GError) error = NULL;
   g_auto (Outcome) applied = { 0 };
@@ -450,7 +450,7 @@ test_before_the_start (void)
 static void
 test_after_the_end (void)
 {
-  g_autoptr (WpWorkerPool) pool = make_pool (1);
+  g_autoptr (WpWorkerPool) pool = make_strict_pool (1);
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (WpBatch) batch = start_batch (pool, "record", NULL);
   g_autoptr (GVariant) result = NULL;
@@ -476,7 +476,7 @@ test_after_the_end (void)
 static void
 test_twice (void)
 {
-  g_autoptr (WpWorkerPool) pool = make_pool (1);
+  g_autoptr (WpWorkerPool) pool = make_strict_pool (1);
   g_autoptr (WpBatch) batch = start_batch (pool, "obey", NULL);
   g_autoptr (WpBatch) empty = start_batch (pool, "obey", NULL);
   g_autoptr (GError) error = NULL;
@@ -501,7 +501,7 @@ test_twice (void)
 static void
 test_from_another_thread (void)
 {
-  g_autoptr (WpWorkerPool) pool = make_pool (2);
+  g_autoptr (WpWorkerPool) pool = make_strict_pool (2);
   g_autoptr (WpBatch) batch = start_batch (pool, "obey", NULL);
   Canceller canceller = { .counter = RUNNING, .batch = batch };
   GThread *thread = g_thread_new ("cancel", cancel_when_running, &canceller);
@@ -548,7 +548,7 @@ on_finished (WpBatch *batch, gpointer data)
 static void
 test_from_a_result_handler (void)
 {
-  g_autoptr (WpWorkerPool) pool = make_pool (1);
+  g_autoptr (WpWorkerPool) pool = make_strict_pool (1);
   g_autoptr (WpTaskOptions) options = make_options (1, 0, WP_ON_ERROR_CONTINUE);
   g_autoptr (WpBatch) batch = start_batch (pool, "mostly-quick", options);
   Flow flow = { 0 };
@@ -592,7 +592,7 @@ test_at_any_moment (void)
       GThread *thread;
       guint most = round % 3 == 0 ? 3000 : 100;
 
-      pool = make_pool (2);
+      pool = make_strict_pool (2);
       if (round % 3 != 0)
         apply_pid (pool);
       g_object_set_data (G_OBJECT (cancellable), "spins", GUINT_TO_POINTER (g_test_rand_int_range (0, most)));
@@ -654,7 +654,7 @@ on_taken (GObject *source, GAsyncResult *result, gpointer data)
 static void
 test_cancelled_next_loses_nothing (void)
 {
-  g_autoptr (WpWorkerPool) pool = make_pool (2);
+  g_autoptr (WpWorkerPool) pool = make_strict_pool (2);
   g_autoptr (WpTaskOptions) options = make_options (3, 0, WP_ON_ERROR_STOP);
   g_autoptr (WpBatch) batch = NULL;
   g_autoptr (GHashTable) seen = g_hash_table_new (NULL, NULL);
@@ -697,7 +697,7 @@ test_cancelled_next_loses_nothing (void)
 static void
 test_cancelled_next_while_nothing_comes (void)
 {
-  g_autoptr (WpWorkerPool) pool = make_pool (1);
+  g_autoptr (WpWorkerPool) pool = make_strict_pool (1);
   g_autoptr (WpBatch) batch = start_batch (pool, "hold", NULL);
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (GHashTable) seen = g_hash_table_new (NULL, NULL);
@@ -724,7 +724,7 @@ test_cancelled_next_while_nothing_comes (void)
 static void
 test_cancelled_sync_next (void)
 {
-  g_autoptr (WpWorkerPool) pool = make_pool (1);
+  g_autoptr (WpWorkerPool) pool = make_strict_pool (1);
   g_autoptr (WpBatch) batch = start_batch (pool, "hold", NULL);
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (WpResult) result = NULL;
@@ -747,7 +747,7 @@ test_cancelled_sync_next (void)
 static void
 test_cancelled_push (void)
 {
-  g_autoptr (WpWorkerPool) pool = make_pool (1);
+  g_autoptr (WpWorkerPool) pool = make_strict_pool (1);
   g_autoptr (WpTaskOptions) options = make_options (1, 0, WP_ON_ERROR_STOP);
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (WpBatch) batch = NULL;

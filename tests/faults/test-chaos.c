@@ -255,7 +255,7 @@ kill_workers (gpointer data)
 static void
 run_chaos (gboolean kills, gboolean ends)
 {
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (N_JOBS);
+  g_autoptr (WpWorkerPool) pool = make_pool (N_JOBS);
   Chaos chaos[N_THREADS];
   GThread *threads[N_THREADS];
   GThread *killing = NULL;

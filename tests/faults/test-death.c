@@ -99,7 +99,7 @@ check_costs_one_task (WpTransport transport)
 {
   for (guint i = 0; death_ways[i] != NULL; i++)
     {
-      g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (1);
+      g_autoptr (WpWorkerPool) pool = make_pool (1);
       g_autoptr (WpLauncher) launcher = make_launcher (transport);
       g_autoptr (WpResult) fatal = NULL;
       const char *way = death_ways[i];
@@ -150,7 +150,7 @@ test_costs_one_task_over_pipes (void)
 static void
 test_names_who_and_what (void)
 {
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (1);
+  g_autoptr (WpWorkerPool) pool = make_pool (1);
   g_autoptr (GVariant) result = NULL;
   g_autoptr (GError) error = NULL;
 
@@ -166,7 +166,7 @@ test_retry_succeeds (void)
 {
   for (guint i = 0; death_ways[i] != NULL; i++)
     {
-      g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (1);
+      g_autoptr (WpWorkerPool) pool = make_pool (1);
       g_autoptr (WpResult) fatal = NULL;
 
       g_test_message ("%s", death_ways[i]);
@@ -184,7 +184,7 @@ test_retry_succeeds (void)
 static void
 test_retries_are_counted (void)
 {
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (1);
+  g_autoptr (WpWorkerPool) pool = make_pool (1);
   g_autoptr (WpResult) fatal = NULL;
 
   fatal = run_fatal_chunk (pool, "SIGKILL", G_MAXUINT, 3);
@@ -197,7 +197,7 @@ test_retries_are_counted (void)
 static void
 test_many_deaths (void)
 {
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (2);
+  g_autoptr (WpWorkerPool) pool = make_pool (2);
   g_autoptr (WpTaskOptions) options = make_options (5, 1, WP_ON_ERROR_CONTINUE);
   g_autoptr (GVariant) results = NULL;
   g_autoptr (GError) error = NULL;
@@ -223,7 +223,7 @@ test_many_deaths (void)
 static void
 test_stops_a_map (void)
 {
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (1);
+  g_autoptr (WpWorkerPool) pool = make_pool (1);
   g_autoptr (WpTaskOptions) options = make_options (1, 0, WP_ON_ERROR_STOP);
   g_autoptr (GVariant) results = NULL;
   g_autoptr (GError) error = NULL;
@@ -277,7 +277,7 @@ on_worker_exited (WpWorkerPool *pool, guint worker, int pid, const GError *reaso
 static void
 test_idle_worker_costs_nothing (void)
 {
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (1);
+  g_autoptr (WpWorkerPool) pool = make_pool (1);
   WorkerLog log = { 0 };
   int first, second;
 
@@ -301,7 +301,7 @@ test_idle_worker_costs_nothing (void)
 static void
 test_idle_deaths_between_applies (void)
 {
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (1);
+  g_autoptr (WpWorkerPool) pool = make_pool (1);
 
   for (guint i = 0; i < 15; i++)
     kill (apply_pid (pool), i % 2 == 0 ? SIGKILL : SIGTERM);
@@ -363,7 +363,7 @@ static void
 test_start_is_tried_again (void)
 {
   g_autoptr (TestLauncher) launcher = g_object_new (TEST_TYPE_LAUNCHER, NULL);
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (2);
+  g_autoptr (WpWorkerPool) pool = make_pool (2);
   g_autoptr (GVariant) results = NULL;
   g_autoptr (GError) error = NULL;
 
@@ -379,7 +379,7 @@ static void
 test_start_never_succeeds (void)
 {
   g_autoptr (TestLauncher) launcher = g_object_new (TEST_TYPE_LAUNCHER, NULL);
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (2);
+  g_autoptr (WpWorkerPool) pool = make_pool (2);
   g_autoptr (WpTaskOptions) options = make_options (1, 0, WP_ON_ERROR_CONTINUE);
   g_autoptr (WpBatch) batch = NULL;
   guint n = 0;
@@ -477,7 +477,7 @@ static void
 kill_at_random_moments (WpTransport transport, gsize size, guint n_rounds, int most_us)
 {
   g_autoptr (WpLauncher) launcher = make_launcher (transport);
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (1);
+  g_autoptr (WpWorkerPool) pool = make_pool (1);
   guint n_lived = 0;
 
   wp_worker_pool_set_launcher (pool, launcher);
@@ -569,7 +569,7 @@ static void
 test_random_kills_with_retries (void)
 {
   const guint64 n = 8000;
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (2);
+  g_autoptr (WpWorkerPool) pool = make_pool (2);
   g_autoptr (WpTaskOptions) options = make_options (0, G_MAXUINT, WP_ON_ERROR_STOP);
   g_autoptr (GVariant) results = NULL;
   g_autoptr (GError) error = NULL;
@@ -595,7 +595,7 @@ static void
 test_random_kills_without_retries (void)
 {
   const guint64 n = 8000;
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (2);
+  g_autoptr (WpWorkerPool) pool = make_pool (2);
   g_autoptr (WpTaskOptions) options = make_options (0, 0, WP_ON_ERROR_CONTINUE);
   g_autoptr (WpBatch) batch = NULL;
   Killer killer = { .n_workers = 2 };
@@ -645,7 +645,7 @@ test_random_kills_without_retries (void)
 static void
 test_while_joining (void)
 {
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (2);
+  g_autoptr (WpWorkerPool) pool = make_pool (2);
   g_autoptr (WpTaskOptions) options = make_options (10, 0, WP_ON_ERROR_CONTINUE);
   g_auto (Outcome) outcome = { 0 };
   GVariantBuilder items;
@@ -677,7 +677,7 @@ test_killed_while_stopping (void)
 {
   for (guint i = 0; i < 5; i++)
     {
-      g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (1);
+      g_autoptr (WpWorkerPool) pool = make_pool (1);
       int pid = apply_pid (pool);
 
       if (i % 2 == 0)

@@ -36,7 +36,7 @@ assert_cancelled (Outcome *outcome)
 static void
 test_join_leaves_results (void)
 {
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (2);
+  g_autoptr (WpWorkerPool) pool = make_pool (2);
   g_autoptr (WpTaskOptions) options = make_options (0, 0, WP_ON_ERROR_STOP);
   g_autoptr (WpBatch) batch = NULL;
   guint64 n = 0;
@@ -75,7 +75,7 @@ on_next (GObject *source, GAsyncResult *result, gpointer data)
 static void
 test_join_closes_batches (void)
 {
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (1);
+  g_autoptr (WpWorkerPool) pool = make_pool (1);
   g_autoptr (WpTaskOptions) options = make_options (0, 0, WP_ON_ERROR_STOP);
   g_autoptr (WpBatch) full = NULL;
   g_autoptr (WpBatch) empty = NULL;
@@ -103,7 +103,7 @@ test_join_closes_batches (void)
 static void
 test_join_waits_for_tasks (void)
 {
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (1);
+  g_autoptr (WpWorkerPool) pool = make_pool (1);
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (GError) error = NULL;
   g_auto (Outcome) applied = { 0 };
@@ -140,7 +140,7 @@ join_in_thread (gpointer data)
 static void
 test_join_from_many_threads (void)
 {
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (2);
+  g_autoptr (WpWorkerPool) pool = make_pool (2);
   GThread *threads[6];
 
   apply_pid (pool);
@@ -157,7 +157,7 @@ test_join_without_tasks (void)
 {
   for (guint i = 0; i < 6; i++)
     {
-      g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (2);
+      g_autoptr (WpWorkerPool) pool = make_pool (2);
       g_autoptr (GError) error = NULL;
       g_autoptr (GVariant) result = NULL;
       g_auto (Outcome) joined = { 0 };
@@ -191,7 +191,7 @@ test_join_without_tasks (void)
 static void
 test_terminate_busy (void)
 {
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (2);
+  g_autoptr (WpWorkerPool) pool = make_pool (2);
   g_autoptr (GError) error = NULL;
   Outcome outcomes[5] = { { 0 } };
   GThread *thread;
@@ -224,7 +224,7 @@ test_terminate_at_once (void)
 {
   for (guint i = 0; i < 20; i++)
     {
-      g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (3);
+      g_autoptr (WpWorkerPool) pool = make_pool (3);
       g_auto (Outcome) outcome = { 0 };
 
       wp_worker_pool_map_async (pool, "echo", make_indices (1000), NULL, NULL, on_mapped, &outcome);
@@ -271,7 +271,7 @@ set_true (gpointer object, gpointer data)
 static void
 test_terminate_from_handler (void)
 {
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (2);
+  g_autoptr (WpWorkerPool) pool = make_pool (2);
   g_autoptr (WpTaskOptions) options = make_options (1, 0, WP_ON_ERROR_CONTINUE);
   g_autoptr (WpBatch) batch = start_batch (pool, "record", options);
   Terminator terminator = { pool, 0 };
@@ -293,7 +293,7 @@ test_terminate_from_handler (void)
 static void
 test_dispose (void)
 {
-  WpWorkerPool *pool = wp_worker_pool_new (2);
+  WpWorkerPool *pool = make_pool (2);
   Outcome outcomes[3] = { { 0 } };
 
   for (guint i = 0; i < G_N_ELEMENTS (outcomes); i++)
@@ -313,7 +313,7 @@ test_dispose (void)
 static void
 test_dropped_with_calls_in_flight (void)
 {
-  WpWorkerPool *pool = wp_worker_pool_new (2);
+  WpWorkerPool *pool = make_pool (2);
   g_auto (Outcome) applied = { 0 };
   g_auto (Outcome) mapped = { 0 };
 
@@ -335,7 +335,7 @@ test_dropped_with_calls_in_flight (void)
 static void
 test_dropped_with_batch (void)
 {
-  WpWorkerPool *pool = wp_worker_pool_new (2);
+  WpWorkerPool *pool = make_pool (2);
   WpBatch *batch = start_batch (pool, "record", NULL);
 
   g_object_add_weak_pointer (G_OBJECT (pool), (gpointer *) &pool);
@@ -360,7 +360,7 @@ test_dropped_with_batch (void)
 static void
 test_batch_dropped (void)
 {
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (1);
+  g_autoptr (WpWorkerPool) pool = make_pool (1);
   WpBatch *batch = start_batch (pool, "obey", NULL);
 
   for (guint i = 0; i < 10; i++)
@@ -386,7 +386,7 @@ on_completed_unref (WpWorkerPool *pool, guint64 id, GVariant *value, gpointer da
 static void
 test_dropped_by_its_handler (void)
 {
-  WpWorkerPool *pool = wp_worker_pool_new (2);
+  WpWorkerPool *pool = make_pool (2);
   g_auto (Outcome) mapped = { 0 };
 
   g_signal_connect (pool, "task-completed", G_CALLBACK (on_completed_unref), &pool);
@@ -402,7 +402,7 @@ test_dropped_by_its_handler (void)
 static void
 use_pool (guint n_jobs)
 {
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (n_jobs);
+  g_autoptr (WpWorkerPool) pool = make_pool (n_jobs);
   g_autoptr (GVariant) results = NULL;
   g_autoptr (GError) error = NULL;
 
@@ -461,7 +461,7 @@ map_in_pool (gpointer data)
 static void
 test_one_pool_in_threads (void)
 {
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (2);
+  g_autoptr (WpWorkerPool) pool = make_pool (2);
   GThread *threads[8];
 
   for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
@@ -517,7 +517,7 @@ use_own_context (gpointer data)
   gboolean finished = FALSE;
 
   g_main_context_push_thread_default (context);
-  pool = wp_worker_pool_new (2);
+  pool = make_pool (2);
   g_signal_connect (pool, "task-completed", G_CALLBACK (on_witnessed), &of_pool);
   batch = start_batch (pool, "record", NULL);
   g_signal_connect (batch, "result", G_CALLBACK (on_witnessed), &of_batch);
@@ -561,7 +561,7 @@ leave_context_alone (gpointer data)
   guint n = 0;
 
   g_main_context_push_thread_default (context);
-  pool = wp_worker_pool_new (2);
+  pool = make_pool (2);
   g_signal_connect (pool, "task-completed", G_CALLBACK (on_witnessed), &witness);
   g_signal_connect (pool, "worker-exited", G_CALLBACK (set_true), &witness);
   batch = start_batch (pool, "record", NULL);
@@ -596,7 +596,7 @@ test_context_that_nobody_iterates (void)
 static void
 test_blocked_main_loop (void)
 {
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (2);
+  g_autoptr (WpWorkerPool) pool = make_pool (2);
   g_autoptr (WpTaskOptions) options = make_options (0, 0, WP_ON_ERROR_STOP);
   g_autoptr (WpBatch) batch = NULL;
   Witness witness = { g_thread_self (), 0 };
@@ -642,7 +642,7 @@ map_pids (WpWorkerPool *pool, GHashTable *pids)
 static void
 test_keep_alive (void)
 {
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (1);
+  g_autoptr (WpWorkerPool) pool = make_pool (1);
   g_autoptr (GHashTable) pids = g_hash_table_new (NULL, NULL);
 
   wp_worker_pool_set_keep_alive (pool, TRUE);
@@ -655,7 +655,7 @@ test_keep_alive (void)
 static void
 test_no_keep_alive (void)
 {
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (2);
+  g_autoptr (WpWorkerPool) pool = make_pool (2);
   g_autoptr (GHashTable) pids = g_hash_table_new (NULL, NULL);
   Census before, after;
 

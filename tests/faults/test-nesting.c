@@ -30,7 +30,7 @@ enum
 static GVariant *
 nest (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
 {
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (1);
+  g_autoptr (WpWorkerPool) pool = make_pool (1);
   const char *innermost;
   gboolean daemon;
   guint depth;
@@ -45,7 +45,7 @@ nest (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error
 static void
 test_nested (void)
 {
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (2);
+  g_autoptr (WpWorkerPool) pool = make_pool (2);
   g_autoptr (GVariant) result = NULL;
   g_autoptr (GError) error = NULL;
 
@@ -59,8 +59,8 @@ test_nested (void)
 static void
 test_nested_in_daemon (void)
 {
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (1);
-  g_autoptr (WpWorkerPool) outer = wp_worker_pool_new (1);
+  g_autoptr (WpWorkerPool) pool = make_pool (1);
+  g_autoptr (WpWorkerPool) outer = make_pool (1);
   g_autoptr (GVariant) result = NULL;
   g_autoptr (GError) error = NULL;
 
@@ -83,7 +83,7 @@ test_nested_in_daemon (void)
 static void
 test_nested_terminated (void)
 {
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (2);
+  g_autoptr (WpWorkerPool) pool = make_pool (2);
   g_auto (Outcome) outcome = { 0 };
 
   wp_worker_pool_set_daemon (pool, FALSE);
@@ -103,7 +103,7 @@ test_nested_terminated (void)
 static int
 act_as_owner (const char *role)
 {
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (2);
+  g_autoptr (WpWorkerPool) pool = make_pool (2);
   Outcome outcomes[2] = { { 0 } };
 
   if (strcmp (role, "nested") == 0)

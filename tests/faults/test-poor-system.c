@@ -36,7 +36,7 @@ limit_descriptors (guint n_free, struct rlimit *before)
 static void
 use_poor_pool (void)
 {
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (4);
+  g_autoptr (WpWorkerPool) pool = make_pool (4);
   g_autoptr (WpTaskOptions) options = make_options (1, 0, WP_ON_ERROR_STOP);
   g_autoptr (GVariant) results = NULL;
   g_autoptr (GError) error = NULL;
@@ -93,7 +93,7 @@ test_descriptors_run_out (void)
       return;
     }
 
-  pool = wp_worker_pool_new (1);
+  pool = make_pool (1);
   apply_pid (pool);
   limit_descriptors (0, &limit);
 
@@ -174,7 +174,7 @@ static void
 check_without_memfd (WpTransport transport)
 {
   const gsize sizes[] = { 1000, 100000, 1000000, 30000000 };
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (2);
+  g_autoptr (WpWorkerPool) pool = make_pool (2);
   g_autoptr (WpLauncher) launcher = make_launcher (transport);
   g_autoptr (WpTaskOptions) options = make_options (40, 0, WP_ON_ERROR_CONTINUE);
   g_autoptr (WpBatch) batch = NULL;

@@ -47,9 +47,9 @@ make_weight (guint64 index, gsize size)
 }
 
 static WpWorkerPool *
-make_pool (guint n_jobs)
+make_waiting_pool (guint n_jobs)
 {
-  WpWorkerPool *pool = wp_worker_pool_new (n_jobs);
+  WpWorkerPool *pool = make_pool (n_jobs);
 
   wp_worker_pool_set_keep_alive (pool, TRUE);
   return pool;
@@ -113,7 +113,7 @@ test_own_results (void)
 {
   for (guint n_jobs = 1; n_jobs <= N_THREADS; n_jobs++)
     {
-      g_autoptr (WpWorkerPool) pool = make_pool (n_jobs);
+      g_autoptr (WpWorkerPool) pool = make_waiting_pool (n_jobs);
       GThread *threads[N_THREADS];
       Caller callers[N_THREADS];
 
@@ -127,7 +127,7 @@ test_own_results (void)
 static void
 test_others_are_served (void)
 {
-  g_autoptr (WpWorkerPool) pool = make_pool (2);
+  g_autoptr (WpWorkerPool) pool = make_waiting_pool (2);
   GThread *threads[N_THREADS];
   Caller callers[N_THREADS];
 
@@ -186,7 +186,7 @@ die_in_every_way (WpWorkerPool *pool)
 static void
 test_death (void)
 {
-  g_autoptr (WpWorkerPool) pool = make_pool (1);
+  g_autoptr (WpWorkerPool) pool = make_waiting_pool (1);
 
   die_in_every_way (pool);
   join_pool (pool);
@@ -195,7 +195,7 @@ test_death (void)
 static void
 test_death_among_others (void)
 {
-  g_autoptr (WpWorkerPool) pool = make_pool (2);
+  g_autoptr (WpWorkerPool) pool = make_waiting_pool (2);
   GThread *threads[N_THREADS];
   Caller callers[N_THREADS];
 
@@ -221,7 +221,7 @@ hold_until_terminated (gpointer data)
 static void
 test_terminate (void)
 {
-  g_autoptr (WpWorkerPool) pool = make_pool (2);
+  g_autoptr (WpWorkerPool) pool = make_waiting_pool (2);
   GThread *threads[N_THREADS];
 
   for (guint i = 0; i < N_THREADS; i++)
@@ -236,7 +236,7 @@ test_terminate (void)
 static WpWorkerPool *
 make_held_pool (Outcome *held)
 {
-  WpWorkerPool *pool = make_pool (1);
+  WpWorkerPool *pool = make_waiting_pool (1);
 
   for (guint i = 0; i < 32; i++)
     {
@@ -349,7 +349,7 @@ cancel_when_running (gpointer data)
 static void
 test_cancel (void)
 {
-  g_autoptr (WpWorkerPool) pool = make_pool (1);
+  g_autoptr (WpWorkerPool) pool = make_waiting_pool (1);
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (GError) error = NULL;
   g_autoptr (GVariant) result = NULL;

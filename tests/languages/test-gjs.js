@@ -521,8 +521,8 @@ test('properties/have-accessors-and-defaults', () => {
     expect(pool.get_launcher() === launcher, 'another launcher');
 });
 
-test('properties/unsupported-start-method-is-an-error', async () => {
-    const pool = new Wp.WorkerPool({start_method: Wp.StartMethod.FORK});
+test('properties/start-method-that-the-host-cannot-do-is-an-error', async () => {
+    const pool = new Wp.WorkerPool({start_method: Wp.StartMethod.FORK, host: ['/bin/cat']});
     const error = await expectError(Gio.IOErrorEnum, Gio.IOErrorEnum.NOT_SUPPORTED, () => pool.start());
 
     expect(error.message.includes('fork'), error.message);

@@ -518,9 +518,9 @@ def _():
     expect_equal(pool.get_launcher(), launcher)
 
 
-@test('properties/unsupported-start-method-is-an-error')
+@test('properties/start-method-that-the-host-cannot-do-is-an-error')
 def _():
-    pool = Wp.WorkerPool(start_method=Wp.StartMethod.FORK)
+    pool = Wp.WorkerPool(start_method=Wp.StartMethod.FORK, host=['/bin/cat'])
     error = expect_error(Gio.io_error_quark(), Gio.IOErrorEnum.NOT_SUPPORTED, pool.start)
     expect('fork' in error.message, error.message)
     expect_error(Gio.io_error_quark(), Gio.IOErrorEnum.NOT_SUPPORTED, pool.map, SQUARE, numbers(1), None, None)

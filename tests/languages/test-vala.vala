@@ -617,7 +617,7 @@ private void test_properties () {
 }
 
 private async void start_method () throws GLib.Error {
-    var pool = new Wp.WorkerPool (1) { start_method = Wp.StartMethod.FORK };
+    var pool = new Wp.WorkerPool (1) { start_method = Wp.StartMethod.FORK, host = { "/bin/cat" } };
 
     try {
         pool.start ();
@@ -758,7 +758,7 @@ public int main (string[] args) {
     Test.add_func ("/vala/terminate/kills-busy-workers", () =>
         run (cb => terminate.begin (cb), r => terminate.end (r)));
     Test.add_func ("/vala/properties/have-accessors-and-defaults", test_properties);
-    Test.add_func ("/vala/properties/unsupported-start-method-is-an-error", () =>
+    Test.add_func ("/vala/properties/start-method-that-the-host-cannot-do-is-an-error", () =>
         run (cb => start_method.begin (cb), r => start_method.end (r)));
     Test.add_func ("/vala/properties/changes-after-the-start-warn", test_changes);
     Test.add_func ("/vala/properties/changes-after-the-start-warn/subprocess", test_changes_subprocess);
