@@ -482,7 +482,7 @@ read_once (WpChannel *channel, gboolean wait, GError **error)
       if (g_error_matches (local_error, G_IO_ERROR, G_IO_ERROR_CLOSED) &&
           !wp_frame_decoder_is_empty (channel->decoder))
         g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_PARTIAL_INPUT,
-                             "The other end of the channel closed it in the middle of a message");
+                             WP_CHANNEL_PEER " closed the connection in the middle of a message");
       else
         g_propagate_error (error, g_steal_pointer (&local_error));
       return FALSE;
@@ -491,7 +491,7 @@ read_once (WpChannel *channel, gboolean wait, GError **error)
   if (channel->fds->len > MAX_WAITING_FDS)
     {
       g_set_error (error, WP_ERROR, WP_ERROR_PROTOCOL,
-                   "The other end of the channel sent %u descriptors that no message asks for",
+                   WP_CHANNEL_PEER " sent %u descriptors that no message asks for",
                    channel->fds->len);
       return FALSE;
     }
@@ -517,7 +517,7 @@ take_attachment (WpChannel *channel, WpFrame *frame, int *attached, GError **err
     {
       g_set_error_literal (
           error, WP_ERROR, WP_ERROR_PROTOCOL,
-          "The other end of the channel sent a message without the descriptor that belongs to it");
+          WP_CHANNEL_PEER " sent a message without the descriptor that belongs to it");
       return FALSE;
     }
 
@@ -551,7 +551,7 @@ receive (WpChannel *channel, WpFrame *frame, int *attached, GError **failure)
         {
           g_set_error_literal (
               failure, WP_ERROR, WP_ERROR_PROTOCOL,
-              "The other end of the channel sent a descriptor that no message asks for");
+              WP_CHANNEL_PEER " sent a descriptor that no message asks for");
           return FALSE;
         }
 

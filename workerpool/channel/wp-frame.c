@@ -91,7 +91,7 @@ static gboolean
 protocol_error (GError **error, const char *what, guint64 value)
 {
   g_set_error (error, WP_ERROR, WP_ERROR_PROTOCOL,
-               "The other end of the channel sent a frame with %s (%#" G_GINT64_MODIFIER "x)", what,
+               WP_CHANNEL_PEER " sent a frame with %s (%#" G_GINT64_MODIFIER "x)", what,
                value);
   return FALSE;
 }
@@ -111,12 +111,12 @@ wp_frame_header_decode (WpFrameHeader *header,
       if ((magic & 0xffffff) == (FRAME_MAGIC & 0xffffff))
         g_set_error (
             error, WP_ERROR, WP_ERROR_PROTOCOL,
-            "The other end of the channel speaks version %u of the protocol, and this program "
+            WP_CHANNEL_PEER " speaks version %u of the protocol, and this program "
             "version %u; use the same version of the library on both sides",
             magic >> 24, FRAME_MAGIC >> 24);
       else
         g_set_error (error, WP_ERROR, WP_ERROR_PROTOCOL,
-                     "The other end of the channel sent something else than a frame (%#010x); "
+                     WP_CHANNEL_PEER " sent something else than a frame (%#010x); "
                      "is its program a worker's host, and does nothing else write to the channel?",
                      magic);
       return FALSE;

@@ -6,6 +6,9 @@
 
 G_BEGIN_DECLS
 
+/* How errors of what was received begin; who knows the other end by a name puts that in its place. */
+#define WP_CHANNEL_PEER "The other end of the channel"
+
 /* A frame is a header of WP_FRAME_HEADER_SIZE bytes, a head of head_length bytes whose layout
  * belongs to the type (wp-message.h), and a body of body_length bytes. With WP_FRAME_SHARED the
  * body is not in the stream: it is the content of the file descriptor sent along. All integers

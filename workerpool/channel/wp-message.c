@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "channel/wp-error.h"
+#include "channel/wp-frame.h"
 
 /* CHUNK:    0 u64 first, 8 u32 n_tasks, 12 u16 length of function, 14 u16 length of codec,
  *           16 function, NUL, codec, NUL, zeros up to a multiple of 8
@@ -64,7 +65,7 @@ static gboolean
 malformed (GError **error, const char *what)
 {
   g_set_error (error, WP_ERROR, WP_ERROR_PROTOCOL,
-               "The other end of the channel sent a malformed message: %s", what);
+               WP_CHANNEL_PEER " sent a malformed message: %s", what);
   return FALSE;
 }
 

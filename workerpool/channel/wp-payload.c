@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "channel/wp-error.h"
+#include "channel/wp-frame.h"
 
 #if G_BYTE_ORDER != G_LITTLE_ENDIAN
 #error "Values travel as GVariant serialises them in memory, and the channel is little-endian: \
@@ -440,7 +441,7 @@ static gboolean G_GNUC_NO_INLINE
 malformed (WpPayloadReader *reader, GError **error, const char *what)
 {
   g_set_error (error, WP_ERROR, WP_ERROR_PROTOCOL,
-               "The other end of the channel sent a malformed record (at %" G_GSIZE_FORMAT
+               WP_CHANNEL_PEER " sent a malformed record (at %" G_GSIZE_FORMAT
                " of %" G_GSIZE_FORMAT " bytes): %s",
                reader->position, reader->size, what);
   return FALSE;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "channel/wp-error.h"
+#include "channel/wp-frame.h"
 
 #define CONTENT_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
@@ -153,7 +154,7 @@ wp_shared_buffer_map (int fd, gsize length, GError **error)
     {
       g_set_error_literal (
           error, WP_ERROR, WP_ERROR_PROTOCOL,
-          "The other end of the channel sent a descriptor that is no sealed shared memory");
+          WP_CHANNEL_PEER " sent a descriptor that is no sealed shared memory");
       return NULL;
     }
 
@@ -161,7 +162,7 @@ wp_shared_buffer_map (int fd, gsize length, GError **error)
     {
       g_set_error (
           error, WP_ERROR, WP_ERROR_PROTOCOL,
-          "The other end of the channel sent shared memory shorter than the %" G_GSIZE_FORMAT
+          WP_CHANNEL_PEER " sent shared memory shorter than the %" G_GSIZE_FORMAT
           " bytes it "
           "announced",
           length);

@@ -12,6 +12,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "channel/wp-frame.h"
+
 /* Beside the number of bytes that were read or written. */
 #define NOTHING_NOW (-1)
 #define BROKEN      (-2)
@@ -301,7 +303,7 @@ wp_transport_read (WpTransport *transport,
   /* A peer that goes without having read everything resets the connection: that is an end, too. */
   if (n == 0 || g_error_matches (local_error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED))
     g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CLOSED,
-                         "The other end of the channel closed it");
+                         WP_CHANNEL_PEER " closed it");
   else
     g_propagate_error (error, g_steal_pointer (&local_error));
   return FALSE;

@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 
 #include "channel/wp-error.h"
+#include "channel/wp-message.h"
 
 /* A frame of at most this many bytes is put together on the stack. */
 #define SMALL_FRAME_SIZE 1024
@@ -95,6 +96,13 @@ job_fail_tasks (WpEngine *self, WpJob *job, guint64 first, guint n, const GError
   job_changed (self, job);
 }
 
+/* What a person calls the function. */
+static const char *
+get_function_name (WpJob *job)
+{
+  return g_str_equal (job->function, WP_FUNCTION_LIST) ? "the list of functions" : job->function;
+}
+
 static GError *
 describe_failure (WpEngine *self, WpJob *job, const WpAction *action)
 {
@@ -106,11 +114,11 @@ describe_failure (WpEngine *self, WpJob *job, const WpAction *action)
       cause = self->links[action->worker]->cause;
       return g_error_new (cause->domain, cause->code,
                           "%s while it ran task %" G_GUINT64_FORMAT " of “%s”%s", cause->message,
-                          action->first, job->function,
+                          action->first, get_function_name (job),
                           action->attempt > 0 ? ", which had been run before" : "");
     case WP_FAIL_NO_WORKER:
       return g_error_new (WP_ERROR, WP_ERROR_START_FAILED, "no worker could be started for “%s”: %s",
-                          job->function,
+                          get_function_name (job),
                           self->start_error != NULL ? self->start_error->message
                                                     : "each of them ended before it ran a task");
     case WP_FAIL_CANCELLED:

@@ -8,7 +8,8 @@
 G_BEGIN_DECLS
 
 /* What the engine's files share: wp-engine.c is its life and what the pool calls, wp-engine-actions.c carries out what
- * the scheduler decides, wp-engine-frames.c takes what workers send, wp-engine-thread.c launches, polls and buries, wp-engine-wait.c is how threads wait. */
+ * the scheduler decides, wp-engine-frames.c takes what workers send, wp-engine-thread.c launches, polls and buries,
+ * wp-engine-wait.c is how threads wait. */
 
 typedef enum
 {
@@ -43,6 +44,7 @@ struct _WpEngine
 
   GMutex lock;
   WpEngineState state;
+  gboolean terminated; /* before it had stopped */
   gpointer pool; /* not a reference; NULL once detached */
   WpScheduler *scheduler;
   gboolean pumping;

@@ -178,23 +178,17 @@ wp_engine_detach (WpEngine *self)
 gboolean
 wp_engine_is_open (WpEngine *self, GError **error)
 {
-  switch (self->state)
-    {
-    case ENGINE_IDLE:
-    case ENGINE_RUNNING:
-      return TRUE;
-    case ENGINE_TERMINATED:
-      g_set_error_literal (error, WP_ERROR, WP_ERROR_CLOSED,
-                           "the pool was terminated and takes no more tasks; make a new one");
-      return FALSE;
-    case ENGINE_DRAINING:
-    case ENGINE_STOPPED:
-    default:
-      g_set_error_literal (error, WP_ERROR, WP_ERROR_CLOSED,
-                           "the pool has been joined and takes no more tasks; make a new one, or use "
-                           "keep-alive instead of joining between maps");
-      return FALSE;
-    }
+  if (self->state == ENGINE_IDLE || self->state == ENGINE_RUNNING)
+    return TRUE;
+
+  if (self->terminated)
+    g_set_error_literal (error, WP_ERROR, WP_ERROR_CLOSED,
+                         "the pool was terminated and takes no more tasks; make a new one");
+  else
+    g_set_error_literal (error, WP_ERROR, WP_ERROR_CLOSED,
+                         "the pool has been joined and takes no more tasks; make a new one, or use "
+                         "keep-alive instead of joining between maps");
+  return FALSE;
 }
 
 gboolean
@@ -359,6 +353,8 @@ wp_engine_drain (WpEngine *self)
 void
 wp_engine_terminate (WpEngine *self)
 {
+  if (self->state != ENGINE_STOPPED)
+    self->terminated = TRUE;
   if (self->state == ENGINE_IDLE)
     stop_unstarted (self);
   if (self->state != ENGINE_RUNNING && self->state != ENGINE_DRAINING)

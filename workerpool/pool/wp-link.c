@@ -3,6 +3,7 @@
 #include "pool/wp-link.h"
 
 #include <gio/gfiledescriptorbased.h>
+#include <string.h>
 #include <sys/wait.h>
 
 #include "channel/wp-error.h"
@@ -233,7 +234,14 @@ wp_link_describe_exit (WpLink *self, int status)
     how = g_strdup_printf ("ended with wait status 0x%x", (guint) status);
 
   if (self->cause != NULL)
-    return g_error_new (self->cause->domain, self->cause->code, "%s %s", who, self->cause->message);
+    {
+      const char *what = self->cause->message;
+
+      if (g_str_has_prefix (what, WP_CHANNEL_PEER " "))
+        what += strlen (WP_CHANNEL_PEER " ");
+
+      return g_error_new (self->cause->domain, self->cause->code, "%s %s", who, what);
+    }
 
   return g_error_new (WP_ERROR, WP_ERROR_WORKER_DIED, "%s %s", who, how);
 }

@@ -354,16 +354,29 @@ begin_call (WpWorkerPool  *self,
 
 /* The object */
 
-/* Under the pool's lock: settings are read when the pool starts. */
+/* Settings are read when the pool starts. TRUE: this one may be changed, and the pool is locked until
+ * end_change (). */
 static gboolean
-can_change (WpWorkerPool *self, const char *property)
+begin_change (WpWorkerPool *self, guint property)
 {
+  settle_copy (self);
+  g_mutex_lock (&self->lock);
   if (self->engine == NULL)
     return TRUE;
 
+  g_mutex_unlock (&self->lock);
   g_warning ("WpWorkerPool:%s cannot be changed once the pool has started; set it before the first "
-             "task, or make another pool", property);
+             "task, or make another pool", properties[property]->name);
   return FALSE;
+}
+
+static void
+end_change (WpWorkerPool *self, guint property, gboolean changed)
+{
+  g_mutex_unlock (&self->lock);
+
+  if (changed)
+    g_object_notify_by_pspec (G_OBJECT (self), properties[property]);
 }
 
 static void
@@ -670,7 +683,7 @@ wp_worker_pool_get_n_jobs (WpWorkerPool *self)
 void
 wp_worker_pool_set_n_jobs (WpWorkerPool *self, guint n_jobs)
 {
-  gboolean changed = FALSE;
+  gboolean changed;
 
   g_return_if_fail (WP_IS_WORKER_POOL (self));
   g_return_if_fail (n_jobs <= MAX_N_JOBS);
@@ -678,17 +691,12 @@ wp_worker_pool_set_n_jobs (WpWorkerPool *self, guint n_jobs)
   if (n_jobs == 0)
     n_jobs = wp_cpu_count ();
 
-  settle_copy (self);
-  g_mutex_lock (&self->lock);
-  if (self->n_jobs != n_jobs && can_change (self, "n-jobs"))
-    {
-      self->n_jobs = n_jobs;
-      changed = TRUE;
-    }
-  g_mutex_unlock (&self->lock);
+  if (!begin_change (self, PROP_N_JOBS))
+    return;
 
-  if (changed)
-    g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_N_JOBS]);
+  changed = self->n_jobs != n_jobs;
+  self->n_jobs = n_jobs;
+  end_change (self, PROP_N_JOBS, changed);
 }
 
 /**
@@ -721,23 +729,18 @@ wp_worker_pool_get_daemon (WpWorkerPool *self)
 void
 wp_worker_pool_set_daemon (WpWorkerPool *self, gboolean daemon)
 {
-  gboolean changed = FALSE;
+  gboolean changed;
 
   g_return_if_fail (WP_IS_WORKER_POOL (self));
 
   daemon = !!daemon;
 
-  settle_copy (self);
-  g_mutex_lock (&self->lock);
-  if (self->daemon != daemon && can_change (self, "daemon"))
-    {
-      self->daemon = daemon;
-      changed = TRUE;
-    }
-  g_mutex_unlock (&self->lock);
+  if (!begin_change (self, PROP_DAEMON))
+    return;
 
-  if (changed)
-    g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_DAEMON]);
+  changed = self->daemon != daemon;
+  self->daemon = daemon;
+  end_change (self, PROP_DAEMON, changed);
 }
 
 /**
@@ -770,22 +773,17 @@ wp_worker_pool_get_start_method (WpWorkerPool *self)
 void
 wp_worker_pool_set_start_method (WpWorkerPool *self, WpStartMethod start_method)
 {
-  gboolean changed = FALSE;
+  gboolean changed;
 
   g_return_if_fail (WP_IS_WORKER_POOL (self));
   g_return_if_fail (start_method >= WP_START_METHOD_SPAWN && start_method <= WP_START_METHOD_THREADING);
 
-  settle_copy (self);
-  g_mutex_lock (&self->lock);
-  if (self->start_method != start_method && can_change (self, "start-method"))
-    {
-      self->start_method = start_method;
-      changed = TRUE;
-    }
-  g_mutex_unlock (&self->lock);
+  if (!begin_change (self, PROP_START_METHOD))
+    return;
 
-  if (changed)
-    g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_START_METHOD]);
+  changed = self->start_method != start_method;
+  self->start_method = start_method;
+  end_change (self, PROP_START_METHOD, changed);
 }
 
 /**
@@ -818,23 +816,18 @@ wp_worker_pool_get_keep_alive (WpWorkerPool *self)
 void
 wp_worker_pool_set_keep_alive (WpWorkerPool *self, gboolean keep_alive)
 {
-  gboolean changed = FALSE;
+  gboolean changed;
 
   g_return_if_fail (WP_IS_WORKER_POOL (self));
 
   keep_alive = !!keep_alive;
 
-  settle_copy (self);
-  g_mutex_lock (&self->lock);
-  if (self->keep_alive != keep_alive && can_change (self, "keep-alive"))
-    {
-      self->keep_alive = keep_alive;
-      changed = TRUE;
-    }
-  g_mutex_unlock (&self->lock);
+  if (!begin_change (self, PROP_KEEP_ALIVE))
+    return;
 
-  if (changed)
-    g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_KEEP_ALIVE]);
+  changed = self->keep_alive != keep_alive;
+  self->keep_alive = keep_alive;
+  end_change (self, PROP_KEEP_ALIVE, changed);
 }
 
 /**
@@ -867,22 +860,17 @@ wp_worker_pool_get_start_timeout (WpWorkerPool *self)
 void
 wp_worker_pool_set_start_timeout (WpWorkerPool *self, guint milliseconds)
 {
-  gboolean changed = FALSE;
+  gboolean changed;
 
   g_return_if_fail (WP_IS_WORKER_POOL (self));
   g_return_if_fail (milliseconds > 0);
 
-  settle_copy (self);
-  g_mutex_lock (&self->lock);
-  if (self->start_timeout != milliseconds && can_change (self, "start-timeout"))
-    {
-      self->start_timeout = milliseconds;
-      changed = TRUE;
-    }
-  g_mutex_unlock (&self->lock);
+  if (!begin_change (self, PROP_START_TIMEOUT))
+    return;
 
-  if (changed)
-    g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_START_TIMEOUT]);
+  changed = self->start_timeout != milliseconds;
+  self->start_timeout = milliseconds;
+  end_change (self, PROP_START_TIMEOUT, changed);
 }
 
 /**
@@ -915,21 +903,16 @@ wp_worker_pool_get_grace_period (WpWorkerPool *self)
 void
 wp_worker_pool_set_grace_period (WpWorkerPool *self, guint milliseconds)
 {
-  gboolean changed = FALSE;
+  gboolean changed;
 
   g_return_if_fail (WP_IS_WORKER_POOL (self));
 
-  settle_copy (self);
-  g_mutex_lock (&self->lock);
-  if (self->grace_period != milliseconds && can_change (self, "grace-period"))
-    {
-      self->grace_period = milliseconds;
-      changed = TRUE;
-    }
-  g_mutex_unlock (&self->lock);
+  if (!begin_change (self, PROP_GRACE_PERIOD))
+    return;
 
-  if (changed)
-    g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_GRACE_PERIOD]);
+  changed = self->grace_period != milliseconds;
+  self->grace_period = milliseconds;
+  end_change (self, PROP_GRACE_PERIOD, changed);
 }
 
 /**
@@ -962,23 +945,15 @@ wp_worker_pool_get_host (WpWorkerPool *self)
 void
 wp_worker_pool_set_host (WpWorkerPool *self, const char *const *host)
 {
-  gboolean changed = FALSE;
-
   g_return_if_fail (WP_IS_WORKER_POOL (self));
   g_return_if_fail (host == NULL || host[0] != NULL);
 
-  settle_copy (self);
-  g_mutex_lock (&self->lock);
-  if (can_change (self, "host"))
-    {
-      g_strfreev (self->host);
-      self->host = g_strdupv ((char **) host);
-      changed = TRUE;
-    }
-  g_mutex_unlock (&self->lock);
+  if (!begin_change (self, PROP_HOST))
+    return;
 
-  if (changed)
-    g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_HOST]);
+  g_strfreev (self->host);
+  self->host = g_strdupv ((char **) host);
+  end_change (self, PROP_HOST, TRUE);
 }
 
 /**
@@ -1013,23 +988,21 @@ wp_worker_pool_set_launcher (WpWorkerPool *self, WpLauncher *launcher)
 {
   /* Dropped without the lock: its finaliser is the caller's code. */
   g_autoptr (WpLauncher) replaced = NULL;
-  gboolean changed = FALSE;
+  gboolean changed;
 
   g_return_if_fail (WP_IS_WORKER_POOL (self));
   g_return_if_fail (launcher == NULL || WP_IS_LAUNCHER (launcher));
 
-  settle_copy (self);
-  g_mutex_lock (&self->lock);
-  if (self->launcher != launcher && can_change (self, "launcher"))
+  if (!begin_change (self, PROP_LAUNCHER))
+    return;
+
+  changed = self->launcher != launcher;
+  if (changed)
     {
       replaced = self->launcher;
       self->launcher = launcher != NULL ? g_object_ref (launcher) : NULL;
-      changed = TRUE;
     }
-  g_mutex_unlock (&self->lock);
-
-  if (changed)
-    g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_LAUNCHER]);
+  end_change (self, PROP_LAUNCHER, changed);
 }
 
 static void
@@ -1523,6 +1496,13 @@ wp_worker_pool_stop_and_join_async (WpWorkerPool       *self,
   if (engine == NULL)
     {
       g_task_return_boolean (task, TRUE);
+      return;
+    }
+
+  if (wp_engine_is_current_thread (engine))
+    {
+      g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
+                               "a launcher cannot wait for the end of its own pool");
       return;
     }
 
