@@ -620,6 +620,13 @@ run_requested (const WpWorkerRequest *request)
   status = finish (worker, error);
   g_main_context_pop_thread_default (context);
 
+  /* A copy leaves by _exit (), so that nothing of the original's ends twice. */
+  if (!request->is_thread)
+    {
+      fflush (stdout);
+      fflush (stderr);
+    }
+
   return status;
 }
 
