@@ -34,6 +34,7 @@ typedef struct
   gboolean daemonic;
   gboolean had_pool;
   guint depth;
+  gconstpointer pool;
 } ThreadRole;
 
 static GPrivate thread_role = G_PRIVATE_INIT (g_free);
@@ -273,6 +274,20 @@ wp_process_is_worker_thread (void)
   const ThreadRole *role = g_private_get (&thread_role);
 
   return role != NULL && role->depth > 0;
+}
+
+void
+wp_process_set_thread_pool (gconstpointer pool)
+{
+  ensure_thread_role ()->pool = pool;
+}
+
+gconstpointer
+wp_process_get_thread_pool (void)
+{
+  const ThreadRole *role = g_private_get (&thread_role);
+
+  return role != NULL ? role->pool : NULL;
 }
 
 /* The path where this program can still be started: the link itself when the file is gone, which

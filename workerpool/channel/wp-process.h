@@ -59,6 +59,7 @@ typedef struct
   int parent;         /* a copy: the process that made it, whose end is the worker's */
   gboolean is_thread; /* else a copy, made for this */
   const int *asked;   /* a thread: not 0 once it should end; atomic, outlives the worker */
+  gconstpointer pool; /* a thread: what its pool is known by here */
 } WpWorkerRequest;
 
 /* Runs a worker to its end and returns its exit status. */
@@ -95,7 +96,9 @@ gboolean    wp_process_had_pool     (gboolean this_thread);
 /* How many workers there are above: 0 in a process that is none. Of the process, or of the calling thread. */
 void        wp_process_set_depth    (guint depth, gboolean this_thread);
 guint       wp_process_get_depth    (void);
-/* The calling thread is a worker itself. */
+/* The calling thread is a worker itself; and what its pool is known by. */
 gboolean    wp_process_is_worker_thread (void);
+void        wp_process_set_thread_pool (gconstpointer pool);
+gconstpointer wp_process_get_thread_pool (void);
 
 G_END_DECLS

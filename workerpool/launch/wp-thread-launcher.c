@@ -28,7 +28,7 @@ wp_thread_launcher_launch (WpLauncher *launcher,
 
   channel = wp_channel_pair_new (&worker_fd, &cause);
   if (channel != NULL)
-    process = wp_thread_process_new (worker_fd, channel, &cause);
+    process = wp_thread_process_new (worker_fd, channel, launcher, &cause);
 
   if (process == NULL)
     g_set_error (error, WP_ERROR, WP_ERROR_START_FAILED, "Cannot start a thread as a worker: %s", cause->message);

@@ -166,9 +166,10 @@ wp_thread_process_init (WpThreadProcess *self)
 }
 
 WpWorkerProcess *
-wp_thread_process_new (int        worker_fd,
-                       GIOStream *channel,
-                       GError   **error)
+wp_thread_process_new (int           worker_fd,
+                       GIOStream    *channel,
+                       gconstpointer pool,
+                       GError      **error)
 {
   g_autoptr (WpThreadProcess) self = g_object_new (WP_TYPE_THREAD_PROCESS, NULL);
   Life *life = g_new0 (Life, 1);
@@ -178,6 +179,7 @@ wp_thread_process_new (int        worker_fd,
   life->request.channel = worker_fd;
   life->request.is_thread = TRUE;
   life->request.asked = &life->asked;
+  life->request.pool = pool;
 
   self->life = life;
   self->channel = g_object_ref (channel);

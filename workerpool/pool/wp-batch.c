@@ -1000,7 +1000,8 @@ on_next_cancelled (GCancellable *cancellable, gpointer user_data)
  * It blocks the calling thread and iterates no main context. A batch that is open and has no task in
  * flight makes it wait until another thread pushes or closes.
  *
- * Errors: `G_IO_ERROR_CANCELLED`; `G_IO_ERROR_NOT_SUPPORTED` when the results flow into the list.
+ * Errors: `G_IO_ERROR_CANCELLED`; `G_IO_ERROR_NOT_SUPPORTED` when the results flow into the list;
+ * `G_IO_ERROR_WOULD_BLOCK` in a task of the same pool, when its workers are threads.
  *
  * Returns: (transfer full) (nullable): the result, or `NULL` without error when the batch has ended and
  *   all results were taken
@@ -1017,7 +1018,7 @@ wp_batch_next (WpBatch *self, GCancellable *cancellable, GError **error)
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  if (!check_inherited (self, error))
+  if (!check_inherited (self, error) || !wp_engine_may_wait (self->engine, "a result", error))
     return NULL;
 
   if (cancellable != NULL)

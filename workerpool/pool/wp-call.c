@@ -61,12 +61,8 @@ wp_call_run (WpEngine      *engine,
   gboolean submitted;
   gulong handler = 0;
 
-  if (wp_engine_is_current_thread (engine))
-    {
-      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
-                           "a launcher cannot wait for a task of its own pool");
-      return NULL;
-    }
+  if (!wp_engine_may_wait (engine, "a task", error))
+    return NULL;
 
   job = wp_job_new (engine, function, options, g_steal_pointer (&owned_items));
   if (!is_map)

@@ -381,6 +381,27 @@ wp_engine_is_current_thread (WpEngine *self)
   return self->thread != NULL && self->thread == g_thread_self ();
 }
 
+gboolean
+wp_engine_may_wait (WpEngine *self, const char *what, GError **error)
+{
+  if (wp_engine_is_current_thread (self))
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK, "a launcher cannot wait for %s of its own pool", what);
+      return FALSE;
+    }
+
+  if (wp_process_get_thread_pool () == self->config.launcher)
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
+                   "a task cannot wait for %s of the pool that runs it: it may be waiting for itself; make a pool "
+                   "for it, or use the asynchronous call",
+                   what);
+      return FALSE;
+    }
+
+  return TRUE;
+}
+
 void
 wp_engine_call (WpEngine *self, GFunc func, gpointer data)
 {

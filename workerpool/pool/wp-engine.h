@@ -81,5 +81,8 @@ void      wp_engine_wait_stopped_until (WpEngine *self, gint64 end_time);
 void      wp_engine_call_stopped (WpEngine *self, GFunc func, gpointer data);
 /* The calling thread is the engine's own. */
 gboolean  wp_engine_is_current_thread (WpEngine *self);
+/* FALSE, with G_IO_ERROR_WOULD_BLOCK: the calling thread is the engine's, or runs a task of it, and would wait for
+ * itself. what: what it wants to wait for. */
+gboolean  wp_engine_may_wait     (WpEngine *self, const char *what, GError **error);
 
 G_END_DECLS

@@ -1432,7 +1432,7 @@ wp_worker_pool_list_functions (WpWorkerPool *self,
  *
  * It blocks the calling thread and iterates no main context.
  *
- * Errors: `G_IO_ERROR_CANCELLED`.
+ * Errors: `G_IO_ERROR_CANCELLED`; `G_IO_ERROR_WOULD_BLOCK` in a task of this pool, when its workers are threads.
  *
  * Returns: `TRUE` when nothing of the pool is left
  *
@@ -1451,12 +1451,8 @@ wp_worker_pool_stop_and_join (WpWorkerPool *self, GCancellable *cancellable, GEr
   if (engine == NULL)
     return TRUE;
 
-  if (wp_engine_is_current_thread (engine))
-    {
-      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
-                           "a launcher cannot wait for the end of its own pool");
-      return FALSE;
-    }
+  if (!wp_engine_may_wait (engine, "the end", error))
+    return FALSE;
 
   wp_engine_lock (engine);
   wp_engine_drain (engine);
@@ -1485,6 +1481,7 @@ wp_worker_pool_stop_and_join_async (WpWorkerPool       *self,
   g_autoptr (GTask) task = NULL;
   g_autoptr (WpEngine) engine = NULL;
   g_autoptr (WpDelivery) delivery = NULL;
+  GError *error = NULL;
 
   g_return_if_fail (WP_IS_WORKER_POOL (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
@@ -1499,10 +1496,11 @@ wp_worker_pool_stop_and_join_async (WpWorkerPool       *self,
       return;
     }
 
+  /* Its main context is that of the engine's thread, which ends with the pool. */
   if (wp_engine_is_current_thread (engine))
     {
-      g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
-                               "a launcher cannot wait for the end of its own pool");
+      wp_engine_may_wait (engine, "the end", &error);
+      g_task_return_error (task, error);
       return;
     }
 

@@ -310,5 +310,7 @@ WpChannel *
 wp_worker_setup_thread (const WpWorkerRequest *request,
                         GError               **error)
 {
+  wp_process_set_thread_pool (request->pool);
+
   return wrap_socket (request->channel, error);
 }

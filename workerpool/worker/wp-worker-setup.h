@@ -17,7 +17,7 @@ WpChannel *wp_worker_setup                  (GError **error);
 /* Does the same for a copy of a process, and makes it one that shares nothing but memory with what it was copied from:
  * neither descriptors nor signal handlers. Takes the channel. G_IO_ERROR_CLOSED: the parent has died. */
 WpChannel *wp_worker_setup_copy             (const WpWorkerRequest *request, GError **error);
-/* The channel of a worker that is a thread; there is nothing else to set up. Takes the channel. */
+/* Makes the calling thread a worker. Takes the channel. */
 WpChannel *wp_worker_setup_thread           (const WpWorkerRequest *request, GError **error);
 
 /* Whether this process is still a child of the one that it is to end with. */
