@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What a program can rely on when it makes a pool and chooses how its workers come to life. */
+
+#include <sched.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "census.h"
+#include "helpers.h"
+#include "scratch.h"
+#include "tasks.h"
+
+/* Counters of this test. */
+enum
+{
+  N_EXIT_HANDLERS,
+};
+
+static WpWorkerPool *
+make_pool_with (WpStartMethod start_method, guint n_jobs)
+{
+  WpWorkerPool *pool = wp_worker_pool_new (n_jobs);
+
+  wp_worker_pool_set_start_method (pool, start_method);
+
+  return pool;
+}
+
+static void
+count_signal (WpWorkerPool *pool, guint worker_id, int pid, gpointer error, gpointer data)
+{
+  (*(guint *) data)++;
+}
+
+/* How many workers */
+
+static void
+test_affinity (void)
+{
+  g_autoptr (WpWorkerPool) pool = NULL;
+  cpu_set_t before, one;
+  int cpu = 0;
+
+  g_assert_cmpint (sched_getaffinity (0, sizeof before, &before), ==, 0);
+  while (!CPU_ISSET (cpu, &before))
+    cpu++;
+  CPU_ZERO (&one);
+  CPU_SET (cpu, &one);
+  g_assert_cmpint (sched_setaffinity (0, sizeof one, &one), ==, 0);
+  pool = wp_worker_pool_new (0);
+  g_assert_cmpint (sched_setaffinity (0, sizeof before, &before), ==, 0);
+
+  g_assert_cmpuint (wp_worker_pool_get_n_jobs (pool), ==, 1);
+}
+
+static void
+test_nothing_before_the_first_task (void)
+{
+  g_autoptr (WpWorkerPool) pool = NULL;
+  Census before, after;
+
+  census_take (&before);
+  pool = make_pool (2);
+  wp_worker_pool_set_keep_alive (pool, TRUE);
+  census_take (&after);
+  g_assert_cmpuint (after.n_threads, ==, before.n_threads);
+  g_assert_cmpuint (after.n_children, ==, before.n_children);
+  g_assert_cmpuint (after.n_descriptors, ==, before.n_descriptors);
+}
+
+static void
+test_no_more_than_tasks (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_pool (8);
+  g_autoptr (GVariant) results = NULL;
+  g_autoptr (GError) error = NULL;
+  guint n_exited = 0;
+
+  g_signal_connect (pool, "worker-exited", G_CALLBACK (count_signal), &n_exited);
+  results = wp_worker_pool_map (pool, "echo", make_indices (2), NULL, NULL, &error);
+  g_assert_no_error (error);
+  join_pool (pool);
+  iterate_pending ();
+
+  g_assert_cmpuint (n_exited, >=, 1);
+  g_assert_cmpuint (n_exited, <=, 2);
+}
+
+/* Keep-alive */
+
+static void
+test_workers_of_apply_stay (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_pool (1);
+  g_autoptr (GVariant) results = NULL;
+  g_autoptr (GError) error = NULL;
+  const int pid = apply_pid (pool);
+
+  g_assert_cmpint (apply_pid (pool), ==, pid);
+  g_assert_cmpuint (wp_worker_pool_get_n_workers (pool), ==, 1);
+
+  results = wp_worker_pool_map (pool, "echo", make_indices (2), NULL, NULL, &error);
+  g_assert_no_error (error);
+  while (wp_worker_pool_get_n_workers (pool) > 0)
+    g_thread_yield ();
+  join_pool (pool);
+}
+
+/* Copies */
+
+static GVariant *
+get_standard_input (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
+{
+  g_autofree char *target = g_file_read_link ("/proc/self/fd/0", error);
+
+  return target != NULL ? g_variant_new_string (target) : NULL;
+}
+
+static void
+test_standard_input (void)
+{
+  const WpStartMethod methods[] = { WP_START_METHOD_SPAWN, WP_START_METHOD_FORKSERVER, WP_START_METHOD_FORK };
+
+  for (guint i = 0; i < G_N_ELEMENTS (methods); i++)
+    {
+      g_autoptr (WpWorkerPool) pool = make_pool_with (methods[i], 1);
+      g_autoptr (GVariant) target = NULL;
+      g_autoptr (GError) error = NULL;
+
+      target = wp_worker_pool_apply (pool, "get-standard-input", NULL, NULL, NULL, &error);
+      g_assert_no_error (error);
+      g_assert_cmpstr (g_variant_get_string (target, NULL), ==, "/dev/null");
+      join_pool (pool);
+    }
+}
+
+static gboolean
+set_true (gpointer data)
+{
+  *(gboolean *) data = TRUE;
+  return G_SOURCE_REMOVE;
+}
+
+/* TRUE: the task has a context that it can iterate, and it is not what the owner iterates. */
+static GVariant *
+use_context (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
+{
+  GMainContext *own = g_main_context_get_thread_default ();
+  g_autoptr (GSource) source = g_idle_source_new ();
+  gboolean dispatched = FALSE;
+
+  if (own == NULL || own == g_main_context_default ())
+    return g_variant_new_boolean (FALSE);
+
+  g_source_set_callback (source, set_true, &dispatched, NULL);
+  g_source_attach (source, own);
+  while (!dispatched)
+    g_main_context_iteration (own, TRUE);
+
+  return g_variant_new_boolean (TRUE);
+}
+
+static void
+test_context (void)
+{
+  const WpStartMethod methods[] = { WP_START_METHOD_FORK, WP_START_METHOD_THREADING };
+
+  for (guint i = 0; i < G_N_ELEMENTS (methods); i++)
+    {
+      g_autoptr (WpWorkerPool) pool = make_pool_with (methods[i], 1);
+      g_autoptr (GVariant) result = NULL;
+      g_autoptr (GError) error = NULL;
+
+      result = wp_worker_pool_apply (pool, "use-context", NULL, NULL, NULL, &error);
+      g_assert_no_error (error);
+      g_assert_true (g_variant_get_boolean (result));
+      join_pool (pool);
+    }
+}
+
+static void
+count_exit (void)
+{
+  counter_add (N_EXIT_HANDLERS, 1);
+}
+
+/* What the owner does at its exit, such as removing its temporary files, is not for its copies to do. */
+static void
+test_exit_handlers (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_pool_with (WP_START_METHOD_FORK, 2);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (wp_worker_pool_start (pool, &error));
+  g_assert_no_error (error);
+  apply_pid (pool);
+  join_pool (pool);
+  g_assert_cmpuint (counter_get (N_EXIT_HANDLERS), ==, 0);
+}
+
+/* Threads */
+
+static void
+assert_no_process (WpWorkerPool *pool, guint worker_id, int pid, gpointer data)
+{
+  g_assert_cmpint (pid, ==, 0);
+  (*(guint *) data)++;
+}
+
+static void
+test_threads_have_no_process (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_pool_with (WP_START_METHOD_THREADING, 1);
+  guint n_started = 0;
+
+  g_signal_connect (pool, "worker-started", G_CALLBACK (assert_no_process), &n_started);
+  apply_pid (pool);
+  join_pool (pool);
+  iterate_pending ();
+  g_assert_cmpuint (n_started, ==, 1);
+}
+
+static const FaultTest tests[] = {
+  { "/starting/jobs/affinity-is-respected", test_affinity },
+  { "/starting/jobs/nothing-starts-before-the-first-task", test_nothing_before_the_first_task },
+  { "/starting/jobs/no-more-workers-than-tasks", test_no_more_than_tasks },
+  { "/starting/keep-alive/workers-of-apply-stay", test_workers_of_apply_stay },
+  { "/starting/process/reads-nothing-from-the-terminal", test_standard_input },
+  { "/starting/context/is-of-the-worker", test_context },
+  { "/starting/fork/handlers-of-exit-do-not-run", test_exit_handlers },
+  { "/starting/threads/have-no-process", test_threads_have_no_process },
+};
+
+int
+main (int argc, char **argv)
+{
+  int status;
+
+  wp_register_function ("get-standard-input", get_standard_input, NULL, NULL);
+  wp_register_function ("use-context", use_context, NULL, NULL);
+  if (act_as_worker (&status))
+    return status;
+
+  atexit (count_exit);
+  return run_fault_tests (argc, argv, tests, G_N_ELEMENTS (tests));
+}
