@@ -520,8 +520,10 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
    * WpWorkerPool:daemon: (attributes org.gtk.Property.get=wp_worker_pool_get_daemon org.gtk.Property.set=wp_worker_pool_set_daemon)
    *
    * Whether the workers are daemonic, the default: they are killed when their owner ends, in whatever
-   * way, and may not have pools of their own. With `FALSE` pools nest, and workers get SIGTERM when their
-   * owner ends.
+   * way, and may not have pools of their own.
+   *
+   * With `FALSE` pools nest, to any depth and with any pairing of start methods. exit () then joins the pool, so that
+   * tasks run to their end; when the owner ends in any other way, the workers end their own pools and themselves.
    *
    * Since: 1.0
    */
@@ -530,8 +532,10 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   /**
    * WpWorkerPool:start-method: (attributes org.gtk.Property.get=wp_worker_pool_get_start_method org.gtk.Property.set=wp_worker_pool_set_start_method)
    *
-   * How workers come to life. `WP_START_METHOD_SPAWN` is supported; a pool with another one cannot start
-   * and says so with `G_IO_ERROR_NOT_SUPPORTED`.
+   * How workers come to life; [enum@StartMethod] says what each way is good for. `WP_START_METHOD_FORK` and
+   * `WP_START_METHOD_THREADING` run functions of this program: with a [property@WorkerPool:host] such a pool cannot
+   * start and says so with `G_IO_ERROR_NOT_SUPPORTED`. The property has no effect beside a
+   * [property@WorkerPool:launcher].
    *
    * Since: 1.0
    */
@@ -1139,7 +1143,7 @@ wp_worker_pool_start (WpWorkerPool *self, GError **error)
  * it: `WP_ERROR_WORKER_DIED`, `WP_ERROR_START_FAILED`, `WP_ERROR_PROTOCOL`, `WP_ERROR_UNKNOWN_FUNCTION`,
  * `WP_ERROR_INVALID_RESULT`, `WP_ERROR_CLOSED` after a join or terminate, `WP_ERROR_NESTED` in a daemonic
  * worker; `G_IO_ERROR_INVALID_ARGUMENT`, `G_IO_ERROR_CANCELLED`, and `G_IO_ERROR_NOT_SUPPORTED` for a start
- * method that is not there.
+ * method that cannot run the host.
  *
  * Returns: (transfer full): the result, or `NULL` with @error set
  *
@@ -1241,7 +1245,7 @@ wp_worker_pool_apply_finish (WpWorkerPool *self, GAsyncResult *result, GError **
  * it: `WP_ERROR_WORKER_DIED`, `WP_ERROR_START_FAILED`, `WP_ERROR_PROTOCOL`, `WP_ERROR_UNKNOWN_FUNCTION`,
  * `WP_ERROR_INVALID_RESULT`, `WP_ERROR_CLOSED` after a join or terminate, `WP_ERROR_NESTED` in a daemonic
  * worker; `G_IO_ERROR_INVALID_ARGUMENT`, `G_IO_ERROR_CANCELLED`, and `G_IO_ERROR_NOT_SUPPORTED` for a start
- * method that is not there.
+ * method that cannot run the host.
  *
  * Returns: (transfer full): the results, an array of variants (`av`) in the order of @items, or `NULL` with
  *   @error set
