@@ -2,12 +2,76 @@
 
 #pragma once
 
+#include "pool/wp-batch-queue.h"
 #include "pool/wp-batch.h"
+#include "pool/wp-delivery.h"
+#include "pool/wp-engine.h"
 #include "pool/wp-job.h"
+#include "pool/wp-progress.h"
 
 G_BEGIN_DECLS
 
+/* What the batch's files share: wp-batch.c is the object, its list and how results flow into its context,
+ * wp-batch-calls.c what callers do, wp-batch-counts.c what it says of itself. */
+
+typedef enum
+{
+  WP_BATCH_FLOW_UNDECIDED,
+  WP_BATCH_FLOW_PULLED,
+  WP_BATCH_FLOW_LISTED, /* somebody asked for the list */
+} WpBatchFlow;
+
+/* What is posted to the main context refers to the batch by this, so that a batch that was dropped
+ * meanwhile stays dropped. */
+typedef struct
+{
+  gatomicrefcount ref_count;
+  GWeakRef batch;
+} WpBatchHandle;
+
+struct _WpBatch
+{
+  GObject parent_instance;
+
+  GObject *pool;
+  WpEngine *engine;
+  WpJob *job;
+  WpDelivery *delivery;
+  WpBatchHandle *handle;
+
+  /*< guarded by the engine's lock >*/
+  WpBatchFlow flow;
+  WpBatchQueue queue;
+  guint64 n_total;
+  gboolean posted;   /* a call of 'deliver' is on its way */
+  gboolean notifies; /* and one of 'deliver_progress', in a while */
+  WpProgress progress;
+
+  /*< only used in the batch's context >*/
+  GPtrArray *list; /* WpResult; NULL until asked for */
+  GQueue outgoing; /* WpResult, to be emitted */
+  gint64 notified; /* when */
+  guint64 notified_completed;
+  guint64 notified_failed;
+  guint64 notified_pushed;
+  WpBatchState notified_state;
+  gboolean finished; /* the signal was emitted */
+  guint generation;  /* of the process that made it */
+};
+
 /* The batch of a job that has been submitted. pool: kept alive by the batch. The job is taken. */
-WpBatch *wp_batch_new (GObject *pool, WpJob *job);
+WpBatch     *wp_batch_new             (GObject *pool, WpJob *job);
+
+/* One that no pool has made, by g_object_new () or a language's constructor, has nothing to work on. */
+gboolean     wp_batch_is_started      (WpBatch *self);
+/* A copy of the process that made the batch has no more than a copy of it; see the pool. */
+gboolean     wp_batch_is_inherited    (WpBatch *self);
+/* The same as an error, WP_ERROR_CLOSED. */
+gboolean     wp_batch_check_inherited (WpBatch *self, GError **error);
+
+/* These want the engine's lock. */
+WpBatchState wp_batch_find_state      (WpBatch *self);
+/* Has what has come taken into the batch's context. */
+void         wp_batch_post_delivery   (WpBatch *self);
 
 G_END_DECLS

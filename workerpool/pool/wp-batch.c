@@ -4,10 +4,7 @@
 
 #include "channel/wp-error.h"
 #include "channel/wp-process.h"
-#include "pool/wp-batch-queue.h"
-#include "pool/wp-progress.h"
 #include "pool/wp-result-private.h"
-#include "pool/wp-task-watch.h"
 
 /* Properties that change with every result are notified no more often than this: faster than a person
  * sees, and nothing beside the drawing it causes. */
@@ -48,57 +45,12 @@
  * # Threads
  *
  * The methods may be called from any thread. Signals and notifications are emitted in the thread-default
- * main context of the thread that made the batch.
+ * main context of the thread that made the batch; the list model is for that thread alone.
  *
  * Dropping the last reference cancels what has not ended.
  *
  * Since: 1.0
  */
-
-typedef enum
-{
-  FLOW_UNDECIDED,
-  FLOW_PULLED,
-  FLOW_LISTED, /* somebody asked for the list */
-} Flow;
-
-/* What is posted to the main context refers to the batch by this, so that a batch that was dropped
- * meanwhile stays dropped. */
-typedef struct
-{
-  gatomicrefcount ref_count;
-  GWeakRef batch;
-} Handle;
-
-struct _WpBatch
-{
-  GObject parent_instance;
-
-  GObject *pool;
-  WpEngine *engine;
-  WpJob *job;
-  WpDelivery *delivery;
-  Handle *handle;
-
-  /*< guarded by the engine's lock >*/
-  Flow flow;
-  WpBatchQueue queue;
-  guint64 n_total;
-  gboolean posted;   /* a call of 'deliver' is on its way */
-  gboolean notifies; /* and one of 'deliver_progress', in a while */
-  WpProgress progress;
-
-  /*< only used in the batch's context >*/
-  GPtrArray *list; /* WpResult; NULL until asked for */
-  GQueue outgoing; /* WpResult, to be emitted */
-  gint64 notified; /* when */
-  guint64 notified_completed;
-  guint64 notified_failed;
-  guint64 notified_pushed;
-  WpBatchState notified_state;
-  gboolean finished; /* the signal was emitted */
-  guint generation;  /* of the process that made it */
-};
 
 static GType wp_batch_get_item_type (GListModel *model);
 static guint wp_batch_get_n_items (GListModel *model);
@@ -151,24 +103,22 @@ enum
 static GParamSpec *properties[N_PROPS];
 static guint signals[N_SIGNALS];
 
-/* One that no pool has made, by g_object_new () or a language's constructor, has nothing to work on. */
-static gboolean
-is_started (WpBatch *self)
+gboolean
+wp_batch_is_started (WpBatch *self)
 {
   return WP_IS_BATCH (self) && self->job != NULL;
 }
 
-/* A copy of the process that made the batch has no more than a copy of it; see the pool. */
-static gboolean
-is_inherited (WpBatch *self)
+gboolean
+wp_batch_is_inherited (WpBatch *self)
 {
   return self->generation != wp_process_get_generation ();
 }
 
-static gboolean
-check_inherited (WpBatch *self, GError **error)
+gboolean
+wp_batch_check_inherited (WpBatch *self, GError **error)
 {
-  if (!is_inherited (self))
+  if (!wp_batch_is_inherited (self))
     return TRUE;
 
   g_set_error_literal (error, WP_ERROR, WP_ERROR_CLOSED,
@@ -178,7 +128,7 @@ check_inherited (WpBatch *self, GError **error)
 }
 
 static void
-handle_unref (Handle *handle)
+handle_unref (WpBatchHandle *handle)
 {
   if (!g_atomic_ref_count_dec (&handle->ref_count))
     return;
@@ -194,11 +144,11 @@ flows (WpBatch *self)
 {
   switch (self->flow)
     {
-    case FLOW_LISTED:
+    case WP_BATCH_FLOW_LISTED:
       return TRUE;
-    case FLOW_PULLED:
+    case WP_BATCH_FLOW_PULLED:
       return FALSE;
-    case FLOW_UNDECIDED:
+    case WP_BATCH_FLOW_UNDECIDED:
     default:
       return g_signal_has_handler_pending (self, signals[SIGNAL_RESULT], 0, FALSE) ||
              g_signal_has_handler_pending (self, signals[SIGNAL_FAILED], 0, FALSE);
@@ -207,8 +157,8 @@ flows (WpBatch *self)
 
 /* In the batch's context, without the lock */
 
-static WpBatchState
-get_state (WpBatch *self)
+WpBatchState
+wp_batch_find_state (WpBatch *self)
 {
   if (!self->job->ended)
     return self->job->closed ? WP_BATCH_STATE_CLOSED : WP_BATCH_STATE_OPEN;
@@ -227,7 +177,7 @@ notify_progress (WpBatch *self)
   n_completed = self->job->n_ended;
   n_failed = self->job->n_failed;
   n_pushed = wp_items_get_n (self->job->items);
-  state = get_state (self);
+  state = wp_batch_find_state (self);
   wp_engine_unlock (self->engine);
 
   self->notified = g_get_monotonic_time ();
@@ -316,9 +266,8 @@ flow_results (WpBatch *self)
 
 static void deliver (gpointer data);
 
-/* Under the lock. */
-static void
-post_delivery (WpBatch *self)
+void
+wp_batch_post_delivery (WpBatch *self)
 {
   if (self->posted)
     return;
@@ -331,7 +280,7 @@ post_delivery (WpBatch *self)
 static void
 deliver_progress (gpointer data)
 {
-  Handle *handle = data;
+  WpBatchHandle *handle = data;
   g_autoptr (WpBatch) self = g_weak_ref_get (&handle->batch);
 
   handle_unref (handle);
@@ -368,16 +317,16 @@ ensure_list (WpBatch *self)
   self->list = g_ptr_array_new_with_free_func (g_object_unref);
 
   wp_engine_lock (self->engine);
-  if (self->flow == FLOW_UNDECIDED)
-    self->flow = FLOW_LISTED;
-  post_delivery (self);
+  if (self->flow == WP_BATCH_FLOW_UNDECIDED)
+    self->flow = WP_BATCH_FLOW_LISTED;
+  wp_batch_post_delivery (self);
   wp_engine_unlock (self->engine);
 }
 
 static void
 deliver (gpointer data)
 {
-  Handle *handle = data;
+  WpBatchHandle *handle = data;
   g_autoptr (WpBatch) self = g_weak_ref_get (&handle->batch);
   gboolean more, finished, late, undecided;
 
@@ -387,7 +336,7 @@ deliver (gpointer data)
 
   wp_engine_lock (self->engine);
   self->posted = FALSE;
-  undecided = self->flow == FLOW_UNDECIDED;
+  undecided = self->flow == WP_BATCH_FLOW_UNDECIDED;
   wp_engine_unlock (self->engine);
 
   if (undecided &&
@@ -401,7 +350,7 @@ deliver (gpointer data)
   finished = self->job->ended && !more;
   late = !finished && self->notified + NOTIFY_INTERVAL_US > g_get_monotonic_time ();
   if (more)
-    post_delivery (self);
+    wp_batch_post_delivery (self);
   if (late)
     post_progress (self);
   wp_engine_unlock (self->engine);
@@ -427,7 +376,7 @@ on_job_changed (WpJob *job, gpointer data)
 
   /* Results that flow make room for more tasks, so they do not wait for what is notified in a while. */
   if (!self->notifies || job->ended || flows (self))
-    post_delivery (self);
+    wp_batch_post_delivery (self);
 }
 
 /* The object */
@@ -494,7 +443,7 @@ wp_batch_finalize (GObject *object)
 {
   WpBatch *self = WP_BATCH (object);
 
-  if (is_inherited (self))
+  if (wp_batch_is_inherited (self))
     {
       G_OBJECT_CLASS (wp_batch_parent_class)->finalize (object);
       return;
@@ -503,7 +452,7 @@ wp_batch_finalize (GObject *object)
   /* Waiting calls hold references on the batch, so none is left here. */
   g_assert (!wp_batch_queue_is_awaited (&self->queue));
 
-  if (is_started (self))
+  if (wp_batch_is_started (self))
     {
       wp_engine_lock (self->engine);
       self->job->changed = NULL;
@@ -671,7 +620,7 @@ wp_batch_init (WpBatch *self)
   self->delivery = wp_delivery_new (context);
   self->generation = wp_process_get_generation ();
   g_queue_init (&self->outgoing);
-  self->handle = g_new0 (Handle, 1);
+  self->handle = g_new0 (WpBatchHandle, 1);
   g_atomic_ref_count_init (&self->handle->ref_count);
   g_weak_ref_init (&self->handle->batch, self);
 }
@@ -691,7 +640,7 @@ wp_batch_new (GObject *pool, WpJob *job)
   job->changed_data = self;
   /* Another thread may have ended the pool since the job was submitted. */
   if (job->ended)
-    post_delivery (self);
+    wp_batch_post_delivery (self);
   wp_engine_unlock (self->engine);
 
   return self;
@@ -708,8 +657,8 @@ wp_batch_get_n_items (GListModel *model)
 {
   WpBatch *self = WP_BATCH (model);
 
-  g_return_val_if_fail (is_started (self), 0);
-  if (is_inherited (self))
+  g_return_val_if_fail (wp_batch_is_started (self), 0);
+  if (wp_batch_is_inherited (self))
     return 0;
 
   ensure_list (self);
@@ -722,8 +671,8 @@ wp_batch_get_item (GListModel *model, guint position)
 {
   WpBatch *self = WP_BATCH (model);
 
-  g_return_val_if_fail (is_started (self), NULL);
-  if (is_inherited (self))
+  g_return_val_if_fail (wp_batch_is_started (self), NULL);
+  if (wp_batch_is_inherited (self))
     return NULL;
 
   ensure_list (self);
@@ -731,714 +680,4 @@ wp_batch_get_item (GListModel *model, guint position)
     return NULL;
 
   return g_object_ref (g_ptr_array_index (self->list, position));
-}
-
-static gboolean
-check_item (GVariant *item, GError **error)
-{
-  if (!wp_items_check ("the item", item, error))
-    return FALSE;
-
-  wp_items_serialise (item);
-  return TRUE;
-}
-
-/**
- * wp_batch_push:
- * @self: a batch
- * @item: the arguments of one more task; a floating reference is consumed
- * @error: return location for an error
- *
- * Adds a task, without ever blocking.
- *
- * Errors: `G_IO_ERROR_WOULD_BLOCK` when as many tasks are in flight as may be: take a result, or use
- * [method@Batch.push_async]; `WP_ERROR_CLOSED` when the batch was closed or cancelled or its pool
- * joined or terminated; `G_IO_ERROR_INVALID_ARGUMENT` when @item cannot be sent: it holds a
- * file handle, is nested too deep, or is not in normal form.
- *
- * Returns: `TRUE` when the task was added
- *
- * Since: 1.0
- */
-gboolean
-wp_batch_push (WpBatch *self, GVariant *item, GError **error)
-{
-  g_autoptr (GVariant) value = NULL;
-  gboolean pushed = FALSE;
-
-  g_return_val_if_fail (is_started (self), FALSE);
-  g_return_val_if_fail (item != NULL, FALSE);
-  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
-
-  value = g_variant_ref_sink (item);
-  if (!check_inherited (self, error) || !check_item (value, error))
-    return FALSE;
-
-  wp_engine_lock (self->engine);
-  if (wp_batch_queue_check_open (&self->queue, FALSE, error))
-    {
-      pushed = wp_batch_queue_can_push (&self->queue);
-      if (pushed)
-        wp_batch_queue_push (&self->queue, value);
-      else
-        g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
-                             "as many tasks as max-active-tasks allows are in flight: take a result "
-                             "first, or use push_async");
-    }
-  wp_engine_unlock (self->engine);
-
-  return pushed;
-}
-
-static void
-on_waiting_cancelled (GCancellable *cancellable, gpointer user_data)
-{
-  GTask *task = user_data;
-  WpBatch *self = g_task_get_source_object (task);
-
-  wp_engine_lock (self->engine);
-  wp_batch_queue_cancel_wait (&self->queue, task);
-  wp_engine_unlock (self->engine);
-}
-
-/* A call that may wait, already watching its cancellable: a cancellation that comes before it waits is
- * seen when it is about to. It never drops what it was given or has taken for a late cancellation. */
-static GTask *
-make_task (WpBatch            *self,
-           GCancellable       *cancellable,
-           GAsyncReadyCallback callback,
-           gpointer            user_data)
-{
-  GTask *task = g_task_new (self, cancellable, callback, user_data);
-
-  g_task_set_check_cancellable (task, FALSE);
-  wp_task_watch (task, G_CALLBACK (on_waiting_cancelled));
-
-  return task;
-}
-
-/**
- * wp_batch_push_async:
- * @self: a batch
- * @item: the arguments of one more task; a floating reference is consumed
- * @cancellable: (nullable): cancels the wait, not the task
- * @callback: (scope async): called in the caller's main context when the task was added
- * @user_data: data for @callback
- *
- * Adds a task, waiting until [property@TaskOptions:max-active-tasks] allows it. Calls that wait are served
- * in their order.
- *
- * Since: 1.0
- */
-void
-wp_batch_push_async (WpBatch            *self,
-                     GVariant           *item,
-                     GCancellable       *cancellable,
-                     GAsyncReadyCallback callback,
-                     gpointer            user_data)
-{
-  g_autoptr (GTask) task = NULL;
-  g_autoptr (GVariant) value = NULL;
-  GError *error = NULL;
-  gboolean waits = FALSE;
-
-  g_return_if_fail (is_started (self));
-  g_return_if_fail (item != NULL);
-  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
-
-  value = g_variant_ref_sink (item);
-  if (!check_inherited (self, &error))
-    {
-      g_task_report_error (self, callback, user_data, wp_batch_push_async, error);
-      return;
-    }
-
-  task = make_task (self, cancellable, callback, user_data);
-  g_task_set_source_tag (task, wp_batch_push_async);
-
-  if (check_item (value, &error))
-    {
-      wp_engine_lock (self->engine);
-      if (!g_cancellable_set_error_if_cancelled (cancellable, &error) &&
-          wp_batch_queue_check_open (&self->queue, FALSE, &error))
-        {
-          waits = !wp_batch_queue_can_push (&self->queue);
-          if (waits)
-            wp_batch_queue_wait_push (&self->queue, g_object_ref (task), g_steal_pointer (&value));
-          else
-            wp_batch_queue_push (&self->queue, value);
-        }
-      wp_engine_unlock (self->engine);
-    }
-
-  if (waits)
-    return;
-
-  wp_task_unwatch (task);
-  if (error != NULL)
-    g_task_return_error (task, error);
-  else
-    g_task_return_boolean (task, TRUE);
-}
-
-/**
- * wp_batch_push_finish:
- * @self: a batch
- * @result: the result that the callback was given
- * @error: return location for an error
- *
- * Ends [method@Batch.push_async]. The errors are those of [method@Batch.push], without
- * `G_IO_ERROR_WOULD_BLOCK`, and `G_IO_ERROR_CANCELLED`.
- *
- * Returns: `TRUE` when the task was added
- *
- * Since: 1.0
- */
-gboolean
-wp_batch_push_finish (WpBatch *self, GAsyncResult *result, GError **error)
-{
-  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
-  g_return_val_if_fail (g_async_result_is_tagged (result, wp_batch_push_async), FALSE);
-
-  return g_task_propagate_boolean (G_TASK (result), error);
-}
-
-/**
- * wp_batch_get_room:
- * @self: a batch
- *
- * Counts the items that [method@Batch.push] would accept now. Only the caller's own pushes make it
- * less.
- *
- * Returns: the number of items; 0 when the batch takes no more
- *
- * Since: 1.0
- */
-guint
-wp_batch_get_room (WpBatch *self)
-{
-  guint64 room = 0;
-
-  g_return_val_if_fail (is_started (self), 0);
-  if (is_inherited (self))
-    return 0;
-
-  wp_engine_lock (self->engine);
-  if (wp_batch_queue_check_open (&self->queue, FALSE, NULL) &&
-      wp_batch_queue_can_push (&self->queue))
-    room = wp_batch_queue_get_room (&self->queue);
-  wp_engine_unlock (self->engine);
-
-  return (guint) MIN (room, G_MAXUINT);
-}
-
-/**
- * wp_batch_close:
- * @self: a batch
- *
- * Says that no more items will be pushed; [method@Batch.push_async] calls that wait are still served.
- * The batch ends when its last task has ended. Closing it again does nothing.
- *
- * Since: 1.0
- */
-void
-wp_batch_close (WpBatch *self)
-{
-  g_return_if_fail (is_started (self));
-  if (is_inherited (self))
-    return;
-
-  wp_engine_lock (self->engine);
-  if (!self->queue.closing)
-    {
-      self->queue.closing = TRUE;
-      wp_batch_queue_serve (&self->queue);
-      post_delivery (self);
-    }
-  wp_engine_unlock (self->engine);
-}
-
-static void
-begin_pulling (WpBatch *self)
-{
-  if (self->flow == FLOW_UNDECIDED)
-    self->flow = FLOW_PULLED;
-}
-
-static gboolean
-check_pulling (WpBatch *self, GError **error)
-{
-  begin_pulling (self);
-  if (self->flow == FLOW_PULLED)
-    return TRUE;
-
-  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                       "the batch's results flow into its list; they cannot be pulled as well");
-  return FALSE;
-}
-
-static void
-on_next_cancelled (GCancellable *cancellable, gpointer user_data)
-{
-  WpBatch *self = user_data;
-
-  wp_engine_lock (self->engine);
-  g_cond_broadcast (&self->job->condition);
-  wp_engine_unlock (self->engine);
-}
-
-/**
- * wp_batch_next:
- * @self: a batch
- * @cancellable: (nullable): cancels the wait, not the tasks
- * @error: return location for an error
- *
- * Takes the next result, waiting for it: in the order of the items, or as they come when
- * [property@TaskOptions:ordered] is `FALSE`. A task that failed is a result with an error, not an
- * error of this function.
- *
- * It blocks the calling thread and iterates no main context. A batch that is open and has no task in
- * flight makes it wait until another thread pushes or closes.
- *
- * Errors: `G_IO_ERROR_CANCELLED`; `G_IO_ERROR_NOT_SUPPORTED` when the results flow into the list;
- * `G_IO_ERROR_WOULD_BLOCK` in a task of the same pool, when its workers are threads.
- *
- * Returns: (transfer full) (nullable): the result, or `NULL` without error when the batch has ended and
- *   all results were taken
- *
- * Since: 1.0
- */
-WpResult *
-wp_batch_next (WpBatch *self, GCancellable *cancellable, GError **error)
-{
-  WpResult *result = NULL;
-  gulong handler = 0;
-
-  g_return_val_if_fail (is_started (self), NULL);
-  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
-  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
-
-  if (!check_inherited (self, error) || !wp_engine_may_wait (self->engine, "a result", error))
-    return NULL;
-
-  if (cancellable != NULL)
-    handler = g_cancellable_connect (cancellable, G_CALLBACK (on_next_cancelled), self, NULL);
-
-  wp_engine_lock (self->engine);
-  if (check_pulling (self, error))
-    {
-      for (;;)
-        {
-          if (g_cancellable_set_error_if_cancelled (cancellable, error))
-            break;
-          if ((result = wp_batch_queue_take (&self->queue)) != NULL || self->job->ended)
-            break;
-          wp_engine_wait_for_results (self->engine, self->job);
-        }
-      if (result != NULL)
-        wp_batch_queue_serve (&self->queue);
-    }
-  wp_engine_unlock (self->engine);
-
-  g_cancellable_disconnect (cancellable, handler);
-
-  return result;
-}
-
-/**
- * wp_batch_next_async:
- * @self: a batch
- * @cancellable: (nullable): cancels the wait, not the tasks
- * @callback: (scope async): called in the caller's main context when there is a result or the end
- * @user_data: data for @callback
- *
- * Takes the next result without blocking. Any number of calls may wait; they are served in their order.
- *
- * Since: 1.0
- */
-void
-wp_batch_next_async (WpBatch            *self,
-                     GCancellable       *cancellable,
-                     GAsyncReadyCallback callback,
-                     gpointer            user_data)
-{
-  g_autoptr (GTask) task = NULL;
-  GError *error = NULL;
-
-  g_return_if_fail (is_started (self));
-  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
-
-  if (!check_inherited (self, &error))
-    {
-      g_task_report_error (self, callback, user_data, wp_batch_next_async, error);
-      return;
-    }
-
-  task = make_task (self, cancellable, callback, user_data);
-  g_task_set_source_tag (task, wp_batch_next_async);
-
-  wp_engine_lock (self->engine);
-  if (!g_cancellable_set_error_if_cancelled (cancellable, &error) && check_pulling (self, &error))
-    {
-      wp_batch_queue_wait_take (&self->queue, g_steal_pointer (&task));
-    }
-  wp_engine_unlock (self->engine);
-
-  if (task == NULL)
-    return;
-
-  wp_task_unwatch (task);
-  g_task_return_error (task, error);
-}
-
-/**
- * wp_batch_next_finish:
- * @self: a batch
- * @result: the result that the callback was given
- * @error: return location for an error
- *
- * Ends [method@Batch.next_async]. The errors are those of [method@Batch.next].
- *
- * Returns: (transfer full) (nullable): the result, or `NULL` without error when the batch has ended and
- *   all results were taken
- *
- * Since: 1.0
- */
-WpResult *
-wp_batch_next_finish (WpBatch *self, GAsyncResult *result, GError **error)
-{
-  g_return_val_if_fail (g_task_is_valid (result, self), NULL);
-  g_return_val_if_fail (g_async_result_is_tagged (result, wp_batch_next_async), NULL);
-
-  return g_task_propagate_pointer (G_TASK (result), error);
-}
-
-/**
- * wp_batch_cancel:
- * @self: a batch
- *
- * Cancels every task that has not ended, and closes the batch. Tasks that wait end at once with
- * `G_IO_ERROR_CANCELLED`. A running one sees [method@TaskContext.is_cancelled]; if it goes on for
- * [property@WorkerPool:grace-period] its worker gets SIGTERM, and after as long again SIGKILL. Tasks of
- * other batches are not disturbed. Each task still ends as one result.
- *
- * Since: 1.0
- */
-void
-wp_batch_cancel (WpBatch *self)
-{
-  g_return_if_fail (is_started (self));
-  if (is_inherited (self))
-    return;
-
-  wp_engine_lock (self->engine);
-  wp_engine_cancel (self->engine, self->job);
-  wp_batch_queue_serve (&self->queue);
-  post_delivery (self);
-  wp_engine_unlock (self->engine);
-}
-
-static guint64
-count_total (WpBatch *self)
-{
-  guint64 n_pushed = wp_items_get_n (self->job->items);
-
-  return self->job->closed ? n_pushed : MAX (self->n_total, self->n_total > 0 ? n_pushed : 0);
-}
-
-static double
-get_fraction (WpBatch *self)
-{
-  guint64 total = MAX (count_total (self), wp_items_get_n (self->job->items));
-
-  if (total == 0)
-    return self->job->ended ? 1 : 0;
-
-  return (double) self->job->n_ended / total;
-}
-
-/**
- * wp_batch_get_function: (attributes org.gtk.Method.get_property=function)
- * @self: a batch
- *
- * Gets the name of the function that the tasks run.
- *
- * Returns: (transfer none): the name
- *
- * Since: 1.0
- */
-const char *
-wp_batch_get_function (WpBatch *self)
-{
-  g_return_val_if_fail (is_started (self), NULL);
-  if (is_inherited (self))
-    return NULL;
-
-  return self->job->function;
-}
-
-/**
- * wp_batch_get_id: (attributes org.gtk.Method.get_property=id)
- * @self: a batch
- *
- * Gets the id of the batch's first task, as it stands in the pool's signals.
- *
- * Returns: the id
- *
- * Since: 1.0
- */
-guint64
-wp_batch_get_id (WpBatch *self)
-{
-  guint64 value;
-
-  g_return_val_if_fail (is_started (self), 0);
-  if (is_inherited (self))
-    return 0;
-
-  wp_engine_lock (self->engine);
-  value = wp_job_get_task_id (self->job, 0);
-  wp_engine_unlock (self->engine);
-
-  return value;
-}
-
-/**
- * wp_batch_get_state: (attributes org.gtk.Method.get_property=state)
- * @self: a batch
- *
- * Gets whether the batch takes tasks, runs them out, or has ended.
- *
- * Returns: the state
- *
- * Since: 1.0
- */
-WpBatchState
-wp_batch_get_state (WpBatch *self)
-{
-  WpBatchState value;
-
-  g_return_val_if_fail (is_started (self), WP_BATCH_STATE_FINISHED);
-  if (is_inherited (self))
-    return WP_BATCH_STATE_FINISHED;
-
-  wp_engine_lock (self->engine);
-  value = get_state (self);
-  wp_engine_unlock (self->engine);
-
-  return value;
-}
-
-/**
- * wp_batch_get_n_pushed: (attributes org.gtk.Method.get_property=n-pushed)
- * @self: a batch
- *
- * Counts the items that were pushed.
- *
- * Returns: the number of items
- *
- * Since: 1.0
- */
-guint64
-wp_batch_get_n_pushed (WpBatch *self)
-{
-  guint64 value;
-
-  g_return_val_if_fail (is_started (self), 0);
-  if (is_inherited (self))
-    return 0;
-
-  wp_engine_lock (self->engine);
-  value = wp_items_get_n (self->job->items);
-  wp_engine_unlock (self->engine);
-
-  return value;
-}
-
-/**
- * wp_batch_get_n_completed: (attributes org.gtk.Method.get_property=n-completed)
- * @self: a batch
- *
- * Counts the tasks that have ended, the failed ones included.
- *
- * Returns: the number of tasks
- *
- * Since: 1.0
- */
-guint64
-wp_batch_get_n_completed (WpBatch *self)
-{
-  guint64 value;
-
-  g_return_val_if_fail (is_started (self), 0);
-  if (is_inherited (self))
-    return 0;
-
-  wp_engine_lock (self->engine);
-  value = self->job->n_ended;
-  wp_engine_unlock (self->engine);
-
-  return value;
-}
-
-/**
- * wp_batch_get_n_failed: (attributes org.gtk.Method.get_property=n-failed)
- * @self: a batch
- *
- * Counts the tasks that have ended with an error.
- *
- * Returns: the number of tasks
- *
- * Since: 1.0
- */
-guint64
-wp_batch_get_n_failed (WpBatch *self)
-{
-  guint64 value;
-
-  g_return_val_if_fail (is_started (self), 0);
-  if (is_inherited (self))
-    return 0;
-
-  wp_engine_lock (self->engine);
-  value = self->job->n_failed;
-  wp_engine_unlock (self->engine);
-
-  return value;
-}
-
-/**
- * wp_batch_get_n_total: (attributes org.gtk.Method.get_property=n-total)
- * @self: a batch
- *
- * Gets how many items there are going to be: what was set, or what was pushed once the batch is closed.
- *
- * Returns: the number of items, or 0 when it is not known
- *
- * Since: 1.0
- */
-guint64
-wp_batch_get_n_total (WpBatch *self)
-{
-  guint64 value;
-
-  g_return_val_if_fail (is_started (self), 0);
-  if (is_inherited (self))
-    return 0;
-
-  wp_engine_lock (self->engine);
-  value = count_total (self);
-  wp_engine_unlock (self->engine);
-
-  return value;
-}
-
-/**
- * wp_batch_get_fraction: (attributes org.gtk.Method.get_property=fraction)
- * @self: a batch
- *
- * Gets the part of the tasks that has ended.
- *
- * Returns: a number from 0 to 1
- *
- * Since: 1.0
- */
-double
-wp_batch_get_fraction (WpBatch *self)
-{
-  double value;
-
-  g_return_val_if_fail (is_started (self), 0);
-  if (is_inherited (self))
-    return 0;
-
-  wp_engine_lock (self->engine);
-  value = get_fraction (self);
-  wp_engine_unlock (self->engine);
-
-  return value;
-}
-
-/**
- * wp_batch_get_rate: (attributes org.gtk.Method.get_property=rate)
- * @self: a batch
- *
- * Gets how many tasks end in a second at present.
- *
- * Returns: the rate, or 0 when it is not known yet
- *
- * Since: 1.0
- */
-double
-wp_batch_get_rate (WpBatch *self)
-{
-  double value;
-
-  g_return_val_if_fail (is_started (self), 0);
-  if (is_inherited (self))
-    return 0;
-
-  wp_engine_lock (self->engine);
-  value = self->progress.rate;
-  wp_engine_unlock (self->engine);
-
-  return value;
-}
-
-/**
- * wp_batch_get_remaining: (attributes org.gtk.Method.get_property=remaining)
- * @self: a batch
- *
- * Gets the time until all tasks have ended, at the present rate.
- *
- * Returns: the seconds, or -1 when it cannot be told
- *
- * Since: 1.0
- */
-double
-wp_batch_get_remaining (WpBatch *self)
-{
-  double value;
-
-  g_return_val_if_fail (is_started (self), -1);
-  if (is_inherited (self))
-    return -1;
-
-  wp_engine_lock (self->engine);
-  value = wp_progress_get_remaining (&self->progress, self->job->n_ended, count_total (self));
-  wp_engine_unlock (self->engine);
-
-  return value;
-}
-
-/**
- * wp_batch_set_n_total: (attributes org.gtk.Method.set_property=n-total)
- * @self: a batch
- * @n_total: how many items are going to be pushed, or 0 when it is not known
- *
- * Says how many items are going to be pushed, for [property@Batch:fraction] and
- * [property@Batch:remaining]. It is no limit.
- *
- * Since: 1.0
- */
-void
-wp_batch_set_n_total (WpBatch *self, guint64 n_total)
-{
-  gboolean changed;
-
-  g_return_if_fail (is_started (self));
-  if (is_inherited (self))
-    return;
-
-  wp_engine_lock (self->engine);
-  changed = self->n_total != n_total;
-  self->n_total = n_total;
-  wp_engine_unlock (self->engine);
-
-  if (!changed)
-    return;
-
-  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_N_TOTAL]);
-  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_FRACTION]);
-  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_REMAINING]);
 }
