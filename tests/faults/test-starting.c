@@ -4,6 +4,7 @@
 
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "census.h"
@@ -15,7 +16,14 @@
 enum
 {
   N_EXIT_HANDLERS,
+  RUNNING,
+  GATE,
+  N_ENDED,
+  WORKER,
 };
+
+/* Set in the environment of this program to make it an owner: the number of a start method, and "daemonic" or not. */
+#define OWNER_VARIABLE "WP_TEST_OWNER"
 
 static WpWorkerPool *
 make_pool_with (WpStartMethod start_method, guint n_jobs)
@@ -199,6 +207,87 @@ test_exit_handlers (void)
   g_assert_cmpuint (counter_get (N_EXIT_HANDLERS), ==, 0);
 }
 
+/* An owner that becomes another program */
+
+static GVariant *
+stay (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
+{
+  counter_set (WORKER, (guint) getpid ());
+  counter_add (RUNNING, 1);
+  counter_wait (GATE, 1);
+  counter_add (N_ENDED, 1);
+
+  return g_variant_new_boolean (TRUE);
+}
+
+static int
+act_as_owner (const char *role)
+{
+  WpWorkerPool *pool = make_pool_with (atoi (role), 1);
+  Outcome outcome = { 0 };
+
+  wp_worker_pool_set_daemon (pool, strstr (role, "daemonic") != NULL);
+  wp_worker_pool_apply_async (pool, "stay", NULL, NULL, NULL, on_applied, &outcome);
+  counter_wait (RUNNING, 1);
+  execl ("/bin/sleep", "sleep", "1000", NULL);
+
+  return EXIT_FAILURE;
+}
+
+/* A zombie runs no more. */
+static gboolean
+is_running (guint pid)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%u/stat", pid);
+  g_autofree char *stat = NULL;
+  const char *state;
+
+  if (!g_file_get_contents (path, &stat, NULL, NULL))
+    return FALSE;
+
+  state = strrchr (stat, ')');
+
+  return state != NULL && !g_str_has_prefix (state, ") Z") && !g_str_has_prefix (state, ") X");
+}
+
+static void
+check_exec (WpStartMethod method, gboolean is_daemonic)
+{
+  g_autoptr (GSubprocessLauncher) launcher = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_NONE);
+  g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
+  g_autofree char *role = g_strdup_printf ("%d%s", method, is_daemonic ? " daemonic" : "");
+  g_autoptr (GSubprocess) owner = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_test_message ("%s", role);
+  scratch_reset ();
+  g_subprocess_launcher_setenv (launcher, OWNER_VARIABLE, role, TRUE);
+  owner = g_subprocess_launcher_spawn (launcher, &error, program, NULL);
+  g_assert_no_error (error);
+
+  counter_wait (RUNNING, 1);
+  if (!is_daemonic)
+    counter_set (GATE, 1);
+  while (is_running (counter_get (WORKER)))
+    g_thread_yield ();
+  g_assert_cmpuint (counter_get (N_ENDED), ==, is_daemonic ? 0 : 1);
+
+  g_subprocess_force_exit (owner);
+  g_assert_true (g_subprocess_wait (owner, NULL, &error));
+}
+
+static void
+test_exec (void)
+{
+  const WpStartMethod methods[] = { WP_START_METHOD_SPAWN, WP_START_METHOD_FORKSERVER, WP_START_METHOD_FORK };
+
+  for (guint i = 0; i < G_N_ELEMENTS (methods); i++)
+    {
+      check_exec (methods[i], TRUE);
+      check_exec (methods[i], FALSE);
+    }
+}
+
 /* Threads */
 
 static void
@@ -229,6 +318,7 @@ static const FaultTest tests[] = {
   { "/starting/process/reads-nothing-from-the-terminal", test_standard_input },
   { "/starting/context/is-of-the-worker", test_context },
   { "/starting/fork/handlers-of-exit-do-not-run", test_exit_handlers },
+  { "/starting/owner/exec-ends-workers", test_exec },
   { "/starting/threads/have-no-process", test_threads_have_no_process },
 };
 
@@ -239,8 +329,11 @@ main (int argc, char **argv)
 
   wp_register_function ("get-standard-input", get_standard_input, NULL, NULL);
   wp_register_function ("use-context", use_context, NULL, NULL);
+  wp_register_function ("stay", stay, NULL, NULL);
   if (act_as_worker (&status))
     return status;
+  if (g_getenv (OWNER_VARIABLE) != NULL)
+    return act_as_owner (g_getenv (OWNER_VARIABLE));
 
   atexit (count_exit);
   return run_fault_tests (argc, argv, tests, G_N_ELEMENTS (tests));
