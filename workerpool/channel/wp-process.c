@@ -144,6 +144,15 @@ wp_process_take_channel (void)
   return g_steal_pointer (&channel_value);
 }
 
+gboolean
+wp_process_is_server_requested (void)
+{
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&process_lock);
+
+  read_environment ();
+  return channel_value != NULL && g_str_has_prefix (channel_value, WP_FORKSERVER_ROLE ":");
+}
+
 int
 wp_process_get_owner (void)
 {

@@ -9,9 +9,10 @@ G_BEGIN_DECLS
 /* What both sides must agree on about a worker process: how it is told that it is one, and what
  * this process is. The state here is set once, at the start of the process. */
 
-/* "fd:N", or "stdio". Read, and removed from the environment, by the first call of a function
- * below. */
+/* "fd:N" or "stdio" for a worker, "forkserver:N" for a fork server. Read, and removed from the environment, by the
+ * first call of a function below. */
 #define WP_CHANNEL_VARIABLE "WORKERPOOL_CHANNEL"
+#define WP_FORKSERVER_ROLE "forkserver"
 /* The pid of the owner, for the check that it still lives after PR_SET_PDEATHSIG was set. */
 #define WP_OWNER_VARIABLE "WORKERPOOL_OWNER"
 
@@ -32,6 +33,8 @@ gboolean    wp_process_is_requested (void);
 /* Takes the role: returns the channel's variable, once; NULL when there is none. is_requested ()
  * stays TRUE afterwards. (transfer full) (nullable) */
 char       *wp_process_take_channel (void);
+/* The role, not taken yet, is that of a fork server. */
+gboolean    wp_process_is_server_requested (void);
 /* The owner's pid, or 0 when it is not known; its variable is removed likewise. */
 int         wp_process_get_owner    (void);
 /* The process was asked to be a worker but main () has not taken the role. */

@@ -182,7 +182,7 @@ wp_child_process_new (int        pid,
   self = g_object_new (WP_TYPE_CHILD_PROCESS, NULL);
   self->pid = pid;
   self->pidfd = pidfd;
-  self->channel = g_object_ref (channel);
+  g_set_object (&self->channel, channel);
 
   return WP_WORKER_PROCESS (self);
 }

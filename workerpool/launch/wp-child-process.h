@@ -10,8 +10,8 @@ G_BEGIN_DECLS
 G_DECLARE_FINAL_TYPE (WpChildProcess, wp_child_process, WP, CHILD_PROCESS, WpWorkerProcess)
 
 /* A worker that is a child of this process, known by its number, and not reaped by anybody else, with the pool's end of
- * its channel, of which it keeps a reference. It is watched through a pidfd, by the thread that waits for it: this
- * works also in a copy of a process, where GLib's own thread for that is missing.
+ * its channel, of which it keeps a reference; NULL for a server of workers. It is watched through a pidfd, by the
+ * thread that waits for it: this works also in a copy of a process, where GLib's own thread for that is missing.
  *
  * After an error the child has been killed and reaped. */
 WpWorkerProcess *wp_child_process_new (int pid, GIOStream *channel, GError **error);

@@ -2,8 +2,6 @@
 
 #include "launch/wp-spawn-launcher.h"
 
-#include <unistd.h>
-
 #include <gio/gunixinputstream.h>
 #include <gio/gunixoutputstream.h>
 #include <glib-unix.h>
@@ -12,11 +10,8 @@
 #include "channel/wp-error.h"
 #include "channel/wp-process.h"
 #include "launch/wp-channel-pair.h"
-#include "launch/wp-child-process.h"
+#include "launch/wp-host-process.h"
 #include "launch/wp-spawned-process.h"
-
-/* The first descriptor after the standard streams. */
-#define WP_WORKER_CHANNEL_FD 3
 
 /**
  * WpSpawnLauncher:
@@ -49,63 +44,18 @@ static GParamSpec *properties[N_PROPS];
 
 G_DEFINE_FINAL_TYPE (WpSpawnLauncher, wp_spawn_launcher, WP_TYPE_LAUNCHER)
 
-/* In a copy of a process GLib's own thread is missing, without which no GSubprocess ends. */
-static WpWorkerProcess *
-spawn_from_copy (WpSpawnLauncher *self,
-                 int              worker_fd,
-                 GIOStream       *channel,
-                 const char      *channel_value,
-                 const char      *owner_value,
-                 GError         **error)
-{
-  const int target = WP_WORKER_CHANNEL_FD;
-  g_auto (GStrv) environment = g_get_environ ();
-  GPid pid;
-
-  environment = g_environ_setenv (environment, WP_CHANNEL_VARIABLE, channel_value, TRUE);
-  environment = g_environ_setenv (environment, WP_OWNER_VARIABLE, owner_value, TRUE);
-
-  if (!g_spawn_async_with_pipes_and_fds (NULL, (const char *const *) self->argv, (const char *const *) environment,
-                                         G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_SEARCH_PATH, NULL, NULL, -1, -1, -1,
-                                         &worker_fd, &target, 1, &pid, NULL, NULL, NULL, error))
-    return NULL;
-
-  return wp_child_process_new (pid, channel, error);
-}
-
 static WpWorkerProcess *
 spawn_with_socket (WpSpawnLauncher *self,
                    GError         **error)
 {
-  g_autoptr (GSubprocessLauncher) launcher = NULL;
   g_autoptr (GIOStream) channel = NULL;
-  g_autoptr (GSubprocess) subprocess = NULL;
-  g_autofree char *channel_value = g_strdup_printf ("fd:%d", WP_WORKER_CHANNEL_FD);
-  g_autofree char *owner_value = g_strdup_printf ("%d", (int) getpid ());
   int worker_fd;
 
   channel = wp_channel_pair_new (&worker_fd, error);
   if (channel == NULL)
     return NULL;
 
-  if (wp_process_is_copy ())
-    {
-      WpWorkerProcess *process = spawn_from_copy (self, worker_fd, channel, channel_value, owner_value, error);
-
-      close (worker_fd);
-      return process;
-    }
-
-  launcher = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_NONE);
-  g_subprocess_launcher_take_fd (launcher, worker_fd, WP_WORKER_CHANNEL_FD);
-  g_subprocess_launcher_setenv (launcher, WP_CHANNEL_VARIABLE, channel_value, TRUE);
-  g_subprocess_launcher_setenv (launcher, WP_OWNER_VARIABLE, owner_value, TRUE);
-
-  subprocess = g_subprocess_launcher_spawnv (launcher, (const char *const *) self->argv, error);
-  if (subprocess == NULL)
-    return NULL;
-
-  return wp_spawned_process_new (subprocess, channel);
+  return wp_host_process_start ((const char *const *) self->argv, "fd", worker_fd, channel, error);
 }
 
 static gboolean

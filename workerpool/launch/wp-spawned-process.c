@@ -131,7 +131,7 @@ wp_spawned_process_new (GSubprocess *subprocess,
   const char *identifier = g_subprocess_get_identifier (subprocess);
 
   self->subprocess = g_object_ref (subprocess);
-  self->channel = g_object_ref (channel);
+  g_set_object (&self->channel, channel);
   /* GSubprocess forgets the number when it reaps; reports about a dead worker still name it. One that ended before
    * this line is reported without. */
   if (identifier != NULL)

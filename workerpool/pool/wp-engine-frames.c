@@ -108,6 +108,9 @@ take_ready (WpEngine *self, WpLink *link, GError **error)
   if (state == WP_LINK_STARTING)
     {
       link->state = WP_LINK_READY;
+      /* A fork server has said by now which process this is. */
+      if (link->pid == 0)
+        link->pid = wp_worker_process_get_pid (link->process);
       link->start_deadline = 0;
       wp_scheduler_worker_ready (self->scheduler, link->id, link->board != NULL);
       if (self->pool != NULL)

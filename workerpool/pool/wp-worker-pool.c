@@ -6,6 +6,7 @@
 #include "channel/wp-message.h"
 #include "channel/wp-process.h"
 #include "launch/wp-fork-launcher.h"
+#include "launch/wp-forkserver-launcher.h"
 #include "launch/wp-host.h"
 #include "launch/wp-spawn-launcher.h"
 #include "launch/wp-thread-launcher.h"
@@ -115,6 +116,8 @@ struct _WpWorkerPool
   WpStartMethod start_method;
   gboolean keep_alive;
   char **host;
+  char **preload;
+  char *preload_function;
   WpLauncher *launcher;
   guint start_timeout;
   guint grace_period;
@@ -131,6 +134,8 @@ enum
   PROP_START_METHOD,
   PROP_KEEP_ALIVE,
   PROP_HOST,
+  PROP_PRELOAD,
+  PROP_PRELOAD_FUNCTION,
   PROP_LAUNCHER,
   PROP_START_TIMEOUT,
   PROP_GRACE_PERIOD,
@@ -195,6 +200,10 @@ make_launcher (WpWorkerPool *self, GError **error)
   argv = self->host != NULL ? g_strdupv (self->host) : wp_host_get_default_argv (error);
   if (argv == NULL)
     return NULL;
+
+  if (self->start_method == WP_START_METHOD_FORKSERVER)
+    return wp_forkserver_launcher_new ((const char *const *) argv, (const char *const *) self->preload,
+                                       self->preload_function);
 
   return wp_spawn_launcher_new ((const char *const *) argv, WP_TRANSPORT_SOCKET);
 }
@@ -401,6 +410,12 @@ wp_worker_pool_get_property (GObject *object, guint prop_id, GValue *value, GPar
     case PROP_HOST:
       g_value_set_boxed (value, wp_worker_pool_get_host (self));
       break;
+    case PROP_PRELOAD:
+      g_value_set_boxed (value, wp_worker_pool_get_preload (self));
+      break;
+    case PROP_PRELOAD_FUNCTION:
+      g_value_set_string (value, wp_worker_pool_get_preload_function (self));
+      break;
     case PROP_LAUNCHER:
       g_value_set_object (value, wp_worker_pool_get_launcher (self));
       break;
@@ -446,6 +461,12 @@ wp_worker_pool_set_property (GObject *object, guint prop_id, const GValue *value
     case PROP_HOST:
       wp_worker_pool_set_host (self, g_value_get_boxed (value));
       break;
+    case PROP_PRELOAD:
+      wp_worker_pool_set_preload (self, g_value_get_boxed (value));
+      break;
+    case PROP_PRELOAD_FUNCTION:
+      wp_worker_pool_set_preload_function (self, g_value_get_string (value));
+      break;
     case PROP_LAUNCHER:
       wp_worker_pool_set_launcher (self, g_value_get_object (value));
       break;
@@ -485,6 +506,8 @@ wp_worker_pool_finalize (GObject *object)
 
   g_clear_pointer (&self->engine, wp_engine_unref);
   g_clear_pointer (&self->host, g_strfreev);
+  g_clear_pointer (&self->preload, g_strfreev);
+  g_clear_pointer (&self->preload_function, g_free);
   g_clear_object (&self->launcher);
   g_clear_pointer (&self->signals, wp_pool_signals_free);
   g_clear_pointer (&self->delivery, wp_delivery_unref);
@@ -562,6 +585,35 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
    */
   properties[PROP_HOST] =
       g_param_spec_boxed ("host", NULL, NULL, G_TYPE_STRV, writable);
+  /**
+   * WpWorkerPool:preload: (attributes org.gtk.Property.get=wp_worker_pool_get_preload org.gtk.Property.set=wp_worker_pool_set_preload)
+   *
+   * The modules that a fork server loads before it makes the first worker, each named by the absolute path of its
+   * file; `NULL`, the default, for none. The workers have them loaded when they start, and share the memory of what
+   * they hold until one of them changes it.
+   *
+   * Only the start method `WP_START_METHOD_FORKSERVER` uses this; beside another one it has no effect. A module that
+   * cannot be loaded fails the start of each worker with `WP_ERROR_START_FAILED`.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_PRELOAD] =
+      g_param_spec_boxed ("preload", NULL, NULL, G_TYPE_STRV, writable);
+  /**
+   * WpWorkerPool:preload-function: (attributes org.gtk.Property.get=wp_worker_pool_get_preload_function org.gtk.Property.set=wp_worker_pool_set_preload_function)
+   *
+   * A function that a fork server calls once, after it has loaded the modules of [property@WorkerPool:preload] and
+   * before it makes the first worker; `NULL`, the default, for none. It is named as the function of a task is, gets
+   * the arguments `()`, and its value is dropped. The workers start with what it has left in memory; they inherit
+   * neither threads nor open files, so it should leave none.
+   *
+   * Only the start method `WP_START_METHOD_FORKSERVER` uses this; beside another one it has no effect. When the
+   * function fails, or is not known, each start of a worker fails with `WP_ERROR_START_FAILED`.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_PRELOAD_FUNCTION] =
+      g_param_spec_string ("preload-function", NULL, NULL, NULL, writable);
   /**
    * WpWorkerPool:launcher: (attributes org.gtk.Property.get=wp_worker_pool_get_launcher org.gtk.Property.set=wp_worker_pool_set_launcher)
    *
@@ -958,6 +1010,92 @@ wp_worker_pool_set_host (WpWorkerPool *self, const char *const *host)
   g_strfreev (self->host);
   self->host = g_strdupv ((char **) host);
   end_change (self, PROP_HOST, TRUE);
+}
+
+/**
+ * wp_worker_pool_get_preload: (attributes org.gtk.Method.get_property=preload)
+ * @self: a pool
+ *
+ * Gets [property@WorkerPool:preload].
+ *
+ * Returns: (transfer none) (nullable) (array zero-terminated=1): the paths of the modules
+ *
+ * Since: 1.0
+ */
+const char *const *
+wp_worker_pool_get_preload (WpWorkerPool *self)
+{
+  g_return_val_if_fail (WP_IS_WORKER_POOL (self), NULL);
+
+  return (const char *const *) self->preload;
+}
+
+/**
+ * wp_worker_pool_set_preload: (attributes org.gtk.Method.set_property=preload)
+ * @self: a pool
+ * @preload: (nullable) (array zero-terminated=1): the absolute paths of modules, or `NULL`
+ *
+ * Sets [property@WorkerPool:preload]. Once the pool has started this has no effect but a warning.
+ *
+ * Since: 1.0
+ */
+void
+wp_worker_pool_set_preload (WpWorkerPool *self, const char *const *preload)
+{
+  g_return_if_fail (WP_IS_WORKER_POOL (self));
+
+  if (!begin_change (self, PROP_PRELOAD))
+    return;
+
+  g_strfreev (self->preload);
+  self->preload = g_strdupv ((char **) preload);
+  end_change (self, PROP_PRELOAD, TRUE);
+}
+
+/**
+ * wp_worker_pool_get_preload_function: (attributes org.gtk.Method.get_property=preload-function)
+ * @self: a pool
+ *
+ * Gets [property@WorkerPool:preload-function].
+ *
+ * Returns: (transfer none) (nullable): the name of the function
+ *
+ * Since: 1.0
+ */
+const char *
+wp_worker_pool_get_preload_function (WpWorkerPool *self)
+{
+  g_return_val_if_fail (WP_IS_WORKER_POOL (self), NULL);
+
+  return self->preload_function;
+}
+
+/**
+ * wp_worker_pool_set_preload_function: (attributes org.gtk.Method.set_property=preload-function)
+ * @self: a pool
+ * @function: (nullable): the name of a function that the host knows, or `NULL`
+ *
+ * Sets [property@WorkerPool:preload-function]. Once the pool has started this has no effect but a warning.
+ *
+ * Since: 1.0
+ */
+void
+wp_worker_pool_set_preload_function (WpWorkerPool *self, const char *function)
+{
+  gboolean changed;
+
+  g_return_if_fail (WP_IS_WORKER_POOL (self));
+
+  if (!begin_change (self, PROP_PRELOAD_FUNCTION))
+    return;
+
+  changed = g_strcmp0 (self->preload_function, function) != 0;
+  if (changed)
+    {
+      g_free (self->preload_function);
+      self->preload_function = g_strdup (function);
+    }
+  end_change (self, PROP_PRELOAD_FUNCTION, changed);
 }
 
 /**

@@ -36,6 +36,14 @@ const char * const *wp_worker_pool_get_host             (WpWorkerPool *self);
 WP_PUBLIC
 void                wp_worker_pool_set_host             (WpWorkerPool *self, const char * const *host);
 WP_PUBLIC
+const char * const *wp_worker_pool_get_preload          (WpWorkerPool *self);
+WP_PUBLIC
+void                wp_worker_pool_set_preload          (WpWorkerPool *self, const char * const *preload);
+WP_PUBLIC
+const char         *wp_worker_pool_get_preload_function (WpWorkerPool *self);
+WP_PUBLIC
+void                wp_worker_pool_set_preload_function (WpWorkerPool *self, const char *function);
+WP_PUBLIC
 WpLauncher         *wp_worker_pool_get_launcher         (WpWorkerPool *self);
 WP_PUBLIC
 void                wp_worker_pool_set_launcher         (WpWorkerPool *self, WpLauncher *launcher);

@@ -159,6 +159,20 @@ wp_module_lookup (const char *name,
   return NULL;
 }
 
+static GModule *
+open_absolute (const char *path,
+               GError    **error)
+{
+  if (!g_path_is_absolute (path))
+    {
+      g_set_error (error, WP_ERROR, WP_ERROR_UNKNOWN_FUNCTION,
+                   "The module “%s” is not named by its absolute path", path);
+      return NULL;
+    }
+
+  return open_module (path, error);
+}
+
 char **
 wp_module_list_functions (const char *path,
                           GError    **error)
@@ -167,14 +181,7 @@ wp_module_list_functions (const char *path,
   const char *const *names;
   GModule *module;
 
-  if (!g_path_is_absolute (path))
-    {
-      g_set_error (error, WP_ERROR, WP_ERROR_UNKNOWN_FUNCTION,
-                   "The module “%s” is not named by its absolute path", path);
-      return NULL;
-    }
-
-  module = open_module (path, error);
+  module = open_absolute (path, error);
   if (module == NULL)
     return NULL;
 
@@ -197,4 +204,11 @@ wp_module_list_functions (const char *path,
     }
 
   return g_strv_builder_end (builder);
+}
+
+gboolean
+wp_module_preload (const char *path,
+                   GError    **error)
+{
+  return open_absolute (path, error) != NULL;
 }

@@ -25,4 +25,8 @@ WpFunction *wp_module_lookup           (const char *name, GError **error);
  * WP_ERROR_UNKNOWN_FUNCTION when it cannot be opened or says nothing. */
 char      **wp_module_list_functions   (const char *path, GError **error);
 
+/* Opens a module, named by its absolute path, before any of its functions is asked for. WP_ERROR_UNKNOWN_FUNCTION when
+ * that fails. */
+gboolean    wp_module_preload          (const char *path, GError **error);
+
 G_END_DECLS

@@ -17,6 +17,7 @@
 #include <glib/gstdio.h>
 
 #include "channel/wp-process.h"
+#include "channel/wp-server-socket.h"
 #include "worker/wp-descriptors.h"
 #include "worker/wp-program.h"
 
@@ -52,17 +53,24 @@ wrap_socket (int      fd,
   return socket != NULL ? wp_channel_new_for_socket (socket) : NULL;
 }
 
-static WpChannel *
-open_socket (int      fd,
-             GError **error)
+static gboolean
+is_unix_socket (int fd,
+                int wanted_type)
 {
   socklen_t size = sizeof (int);
   int domain = 0;
   int type = 0;
 
-  if (getsockopt (fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 ||
-      getsockopt (fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 ||
-      domain != AF_UNIX || type != SOCK_STREAM)
+  return getsockopt (fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
+         getsockopt (fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
+         domain == AF_UNIX && type == wanted_type;
+}
+
+static WpChannel *
+open_socket (int      fd,
+             GError **error)
+{
+  if (!is_unix_socket (fd, SOCK_STREAM))
     {
       g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
                    "%s names the descriptor %d, which is not a Unix stream socket; a wrapper around the host has to "
@@ -75,6 +83,29 @@ open_socket (int      fd,
   fcntl (fd, F_SETFD, FD_CLOEXEC);
 
   return wrap_socket (fd, error);
+}
+
+/* -1 after an error. */
+static int
+open_server_socket (const char *channel,
+                    GError    **error)
+{
+  guint64 fd;
+
+  if (!g_str_has_prefix (channel, WP_FORKSERVER_ROLE ":") ||
+      !g_ascii_string_to_unsigned (channel + strlen (WP_FORKSERVER_ROLE ":"), 10, 0, G_MAXINT, &fd, NULL) ||
+      !is_unix_socket ((int) fd, SOCK_SEQPACKET))
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                   "%s is “%s”, which does not name the Unix seqpacket socket of a fork server; a wrapper around the "
+                   "host has to pass on its descriptors",
+                   WP_CHANNEL_VARIABLE, channel);
+      return -1;
+    }
+
+  fcntl ((int) fd, F_SETFD, FD_CLOEXEC);
+
+  return (int) fd;
 }
 
 static gboolean
@@ -240,11 +271,11 @@ settle_name (void)
     prctl (PR_SET_NAME, wp_program_get_name (), 0, 0, 0);
 }
 
-WpChannel *
-wp_worker_setup (GError **error)
+/* What the environment says, and the ties to the owner. (transfer full), NULL after an error. */
+static char *
+take_role (GError **error)
 {
   g_autofree char *channel = NULL;
-  WpChannel *opened;
 
   if (!wp_process_is_requested ())
     {
@@ -266,11 +297,70 @@ wp_worker_setup (GError **error)
     return NULL;
 
   settle_name ();
+
+  return g_steal_pointer (&channel);
+}
+
+/* Refuses to be a fork server, so that the pool need not wait for what does not come. */
+static void
+refuse_to_serve (const char *channel,
+                 GError    **error)
+{
+  int fd = open_server_socket (channel, error);
+  WpServerMessage message = { .type = WP_SERVER_FAILED };
+  g_autoptr (GBytes) packet = NULL;
+
+  if (fd < 0)
+    return;
+
+  message.error = g_error_new (G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                               "the host %s does not know the start method “forkserver”, because it does not call "
+                               "wp_worker_main(); use “spawn”",
+                               wp_program_get_name ());
+  packet = wp_server_message_encode (&message);
+  wp_server_socket_send (fd, packet, -1, NULL);
+  close (fd);
+  g_propagate_error (error, message.error);
+}
+
+WpChannel *
+wp_worker_setup (GError **error)
+{
+  g_autofree char *channel = NULL;
+  const gboolean is_server = wp_process_is_server_requested ();
+  WpChannel *opened;
+
+  channel = take_role (error);
+  if (channel == NULL)
+    return NULL;
+
+  if (is_server)
+    {
+      refuse_to_serve (channel, error);
+      return NULL;
+    }
+
   opened = open_channel (channel, error);
   /* After the channel: making the first GSocket has GLib ignore SIGPIPE. */
   settle_signals ();
 
   return opened;
+}
+
+int
+wp_worker_setup_server (GError **error)
+{
+  g_autofree char *channel = NULL;
+  int fd;
+
+  channel = take_role (error);
+  if (channel == NULL)
+    return -1;
+
+  fd = open_server_socket (channel, error);
+  settle_signals ();
+
+  return fd;
 }
 
 WpChannel *

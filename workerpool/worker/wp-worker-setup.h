@@ -20,6 +20,10 @@ WpChannel *wp_worker_setup_copy             (const WpWorkerRequest *request, GEr
 /* Makes the calling thread a worker. Takes the channel. */
 WpChannel *wp_worker_setup_thread           (const WpWorkerRequest *request, GError **error);
 
+/* Turns this process into a fork server, and returns its socket. -1 after an error: those of
+ * wp_worker_setup (). */
+int        wp_worker_setup_server           (GError **error);
+
 /* Whether this process is still a child of the one that it is to end with. */
 gboolean   wp_worker_setup_check_owner      (int owner, GError **error);
 /* The signal the kernel sends this process when its owner dies; 0 for none. */

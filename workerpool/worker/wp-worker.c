@@ -13,6 +13,7 @@
 #include "channel/wp-message.h"
 #include "channel/wp-payload.h"
 #include "channel/wp-process.h"
+#include "worker/wp-fork-server.h"
 #include "worker/wp-function-private.h"
 #include "worker/wp-outbox.h"
 #include "worker/wp-owner-watch.h"
@@ -573,6 +574,19 @@ wp_worker_is_requested (void)
   return wp_process_is_requested ();
 }
 
+/* The exit status of a process that ended with this error. */
+static int
+explain_end (const GError *error)
+{
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CLOSED))
+    return WP_EXIT_OWNER_GONE;
+
+  /* g_printerr () would spoil the quotes for a host that has not set its locale. */
+  fprintf (stderr, "%s: %s\n", wp_program_get_name (), error->message);
+
+  return WP_EXIT_FAILED;
+}
+
 static int
 finish (WpWorker *worker,
         GError   *worker_error)
@@ -582,13 +596,7 @@ finish (WpWorker *worker,
   if (worker != NULL && wp_worker_run (worker, &error))
     return 0;
 
-  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CLOSED))
-    return WP_EXIT_OWNER_GONE;
-
-  /* g_printerr () would spoil the quotes for a host that has not set its locale. */
-  fprintf (stderr, "%s: %s\n", wp_program_get_name (), error->message);
-
-  return WP_EXIT_FAILED;
+  return explain_end (error);
 }
 
 /* Runs a worker in a copy or a thread of this process. */
@@ -642,7 +650,8 @@ offer_entry (void)
  * Runs a worker from its start to its end.
  *
  * This is the whole main function of a host that has registered its functions. What goes wrong is printed on the
- * standard error.
+ * standard error. With the start method `forkserver` the process makes the workers of its pool as copies of itself; they
+ * start here, and do not return.
  *
  * Returns: the exit status: 0 when the pool asked for the end, 1 when the owner has died, 2 after an error
  *
@@ -652,7 +661,11 @@ int
 wp_worker_main (void)
 {
   g_autoptr (WpWorker) worker = NULL;
+  g_autoptr (GError) server_error = NULL;
   GError *error = NULL;
+
+  if (wp_process_is_server_requested ())
+    return wp_fork_server_run (&server_error) ? 0 : explain_end (server_error);
 
   worker = wp_worker_new (&error);
 
@@ -669,8 +682,8 @@ wp_worker_main (void)
  * channel uses the standard streams, standard input is /dev/null and standard output is standard error. Call this in
  * the main thread before there are others. A program that only wants to serve a pool calls [func@Worker.main] instead.
  *
- * It fails with `G_IO_ERROR_NOT_SUPPORTED` when no pool started this process, `G_IO_ERROR_EXISTS` when it has taken the
- * role before, `G_IO_ERROR_CLOSED` when the owner has died meanwhile, and `G_IO_ERROR_INVALID_ARGUMENT` when the
+ * It fails with `G_IO_ERROR_NOT_SUPPORTED` when no pool started this process, or one whose start method is `forkserver`,
+ * for which only [func@Worker.main] will do; `G_IO_ERROR_EXISTS` when it has taken the role before, `G_IO_ERROR_CLOSED` when the owner has died meanwhile, and `G_IO_ERROR_INVALID_ARGUMENT` when the
  * environment names no usable channel.
  *
  * Returns: (transfer full): the worker of this process
