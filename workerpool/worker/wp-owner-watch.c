@@ -10,6 +10,8 @@
 
 #include "channel/wp-process.h"
 
+static gboolean has_ended; /* atomic */
+
 /* A thread of its own: tasks run in the worker's, may run for hours, and may block any signal. */
 static gpointer
 watch_owner (gpointer data)
@@ -19,6 +21,7 @@ watch_owner (gpointer data)
   while (poll (&owner, 1, -1) < 0 && errno == EINTR)
     continue;
 
+  g_atomic_int_set (&has_ended, TRUE);
   wp_process_end_pools ();
   /* The whole group, which this worker leads: with whatever its tasks have left behind. */
   kill (0, SIGKILL);
@@ -51,4 +54,10 @@ wp_owner_watch_start (int owner)
 
   g_thread_unref (thread);
   return TRUE;
+}
+
+gboolean
+wp_owner_watch_has_ended (void)
+{
+  return g_atomic_int_get (&has_ended);
 }

@@ -128,6 +128,13 @@ set_protocol_error (GError    **error,
   return FALSE;
 }
 
+static gboolean
+set_owner_gone (GError **error)
+{
+  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CLOSED, "The owner of this worker has died");
+  return FALSE;
+}
+
 /* TRUE: a frame. FALSE without error: none has arrived. Only the board comes with a descriptor. */
 static gboolean
 read_frame (WpWorker *self,
@@ -465,7 +472,10 @@ run_chunk (WpWorker      *self,
         }
 
       now = get_now ();
-      if (G_LIKELY (value != NULL))
+      /* Its pools were ended below it, and this process is about to be killed. */
+      if (!self->is_thread && wp_owner_watch_has_ended ())
+        added = set_owner_gone (error);
+      else if (G_LIKELY (value != NULL))
         added = wp_outbox_add (self->outbox, value, now - started, last, error);
       else
         added = wp_outbox_add_error (self->outbox, task_error != NULL ? task_error : lookup_error,
@@ -603,12 +613,13 @@ finish (WpWorker *worker,
 static int
 run_requested (const WpWorkerRequest *request)
 {
-  g_autoptr (GMainContext) context = g_main_context_new ();
+  g_autoptr (GMainContext) context = NULL;
   g_autoptr (WpWorker) worker = NULL;
   WpChannel *channel;
   GError *error = NULL;
   int status;
 
+  /* Nothing before this: a copy that hangs at a lock which it inherited has to end with its owner. */
   if (request->is_thread)
     channel = wp_worker_setup_thread (request, &error);
   else
@@ -624,6 +635,7 @@ run_requested (const WpWorkerRequest *request)
     }
 
   /* A copy has the contexts of what it was copied from, and no threads to iterate them. */
+  context = g_main_context_new ();
   g_main_context_push_thread_default (context);
   status = finish (worker, error);
   g_main_context_pop_thread_default (context);
