@@ -2,13 +2,15 @@
 
 #include "census.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <workerpool.h>
 
+#include "helpers.h"
+#include "reaper.h"
 #include "scratch.h"
+#include "tree.h"
 
 /* An exit takes a moment: the pool's thread ends after the last worker was reaped, GLib's own closes what it watched
  * it by after that. */
@@ -32,53 +34,16 @@ count (const char *name, gpointer data)
   (*(guint *) data)++;
 }
 
-static int
-get_parent (int pid)
-{
-  g_autofree char *path = g_strdup_printf ("/proc/%d/stat", pid);
-  g_autofree char *stat = NULL;
-  const char *after_name;
-  int parent = 0;
-
-  if (!g_file_get_contents (path, &stat, NULL, NULL))
-    return 0;
-
-  after_name = strrchr (stat, ')');
-  if (after_name == NULL || sscanf (after_name, ") %*c %d", &parent) != 1)
-    return 0;
-  return parent;
-}
-
-/* It has this test's memory in its environment. */
-static gboolean
-is_descendant (int pid)
-{
-  g_autofree char *path = g_strdup_printf ("/proc/%d/environ", pid);
-  g_autofree char *environment = NULL;
-  g_autofree char *entry = g_strdup_printf (SCRATCH_VARIABLE "=%s", g_getenv (SCRATCH_VARIABLE));
-  gsize length;
-
-  if (pid == getpid () || !g_file_get_contents (path, &environment, &length, NULL))
-    return FALSE;
-
-  for (const char *s = environment; s < environment + length; s += strlen (s) + 1)
-    if (strcmp (s, entry) == 0)
-      return TRUE;
-  return FALSE;
-}
-
 static void
-count_process (const char *name, gpointer data)
+count_processes (Census *census)
 {
-  Census *census = data;
-  int pid = (int) g_ascii_strtoll (name, NULL, 10);
+  g_autoptr (GArray) tree = tree_list ();
 
-  if (pid <= 0)
-    return;
-  if (get_parent (pid) == getpid ())
-    census->n_children++;
-  else if (is_descendant (pid))
-    census->n_descendants++;
+  for (guint i = 0; i < tree->len; i++)
+    if (g_array_index (tree, TreeProcess, i).parent == getpid ())
+      census->n_children++;
+    else
+      census->n_descendants++;
 }
 
 static guint
@@ -99,7 +64,7 @@ census_take (Census *census)
   memset (census, 0, sizeof *census);
   visit_folder ("/proc/self/fd", count, &census->n_descriptors);
   visit_folder ("/proc/self/task", count, &census->n_threads);
-  visit_folder ("/proc", count_process, census);
+  count_processes (census);
   census->n_mappings = count_mappings ();
 }
 
@@ -123,15 +88,17 @@ print_thread (const char *name, gpointer data)
 }
 
 static void
-print_process (const char *name, gpointer data)
+print_processes (void)
 {
-  int pid = (int) g_ascii_strtoll (name, NULL, 10);
-  g_autofree char *path = g_strdup_printf ("/proc/%d/stat", pid);
-  g_autofree char *stat = NULL;
+  g_autoptr (GArray) tree = tree_list ();
 
-  if (pid > 0 && (get_parent (pid) == getpid () || is_descendant (pid)) &&
-      g_file_get_contents (path, &stat, NULL, NULL))
-    g_test_message ("process %.60s", stat);
+  for (guint i = 0; i < tree->len; i++)
+    {
+      const TreeProcess *process = &g_array_index (tree, TreeProcess, i);
+
+      g_test_message ("process %d, %s, in state %c, of process %d", process->pid, process->name, process->state,
+                      process->parent);
+    }
 }
 
 void
@@ -154,7 +121,7 @@ census_settle (const Census *before)
 
   visit_folder ("/proc/self/fd", print_descriptor, NULL);
   visit_folder ("/proc/self/task", print_thread, NULL);
-  visit_folder ("/proc", print_process, NULL);
+  print_processes ();
   g_assert_cmpuint (now.n_descriptors, <=, before->n_descriptors);
   g_assert_cmpuint (now.n_threads, <=, before->n_threads);
   g_assert_cmpuint (now.n_children, <=, before->n_children);
@@ -167,6 +134,12 @@ run_between_two_counts (gconstpointer data)
 {
   const FaultTest *test = data;
   Census before;
+
+  if (test->needs_processes && get_start_method () == WP_START_METHOD_THREADING)
+    {
+      g_test_skip ("its tasks end, or must be ended, with the process that runs them, which is this one");
+      return;
+    }
 
   scratch_reset ();
   census_take (&before);
@@ -208,6 +181,11 @@ warm_up (void)
 int
 run_fault_tests (int argc, char **argv, const FaultTest *tests, gsize n_tests)
 {
+  int status;
+
+  if (act_as_reaper (argv, &status))
+    return status;
+
   g_test_init (&argc, &argv, NULL);
   warm_up ();
   for (gsize i = 0; i < n_tests; i++)

@@ -6,8 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* What a process holds of the system: open descriptors, threads, children in any state (zombies too), further
- * descendants that live, and mappings of shared memory. */
+/* What a process holds of the system: open descriptors, threads, children and further descendants in any state (zombies
+ * too), and mappings of shared memory. */
 typedef struct
 {
   guint n_descriptors;
@@ -25,6 +25,7 @@ typedef struct
 {
   const char *path;
   void (*run) (void);
+  gboolean needs_processes; /* skipped where workers are threads */
 } FaultTest;
 
 /* The main () of a test program after its first lines: runs tests, each of which must leave nothing behind. */

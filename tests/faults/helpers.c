@@ -2,29 +2,82 @@
 
 #include "helpers.h"
 
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+const char *
+get_method_name (WpStartMethod method)
+{
+  g_autoptr (GEnumClass) methods = g_type_class_ref (WP_TYPE_START_METHOD);
+
+  return g_enum_get_value (methods, method)->value_nick;
+}
+
+WpStartMethod
+get_method_by_name (const char *name)
+{
+  g_autoptr (GEnumClass) methods = g_type_class_ref (WP_TYPE_START_METHOD);
+  const GEnumValue *method = g_enum_get_value_by_nick (methods, name);
+
+  if (method == NULL)
+    g_error ("“%s” is no start method", name);
+
+  return method->value;
+}
 
 WpStartMethod
 get_start_method (void)
 {
-  g_autoptr (GEnumClass) methods = g_type_class_ref (WP_TYPE_START_METHOD);
   const char *name = g_getenv (START_METHOD_VARIABLE);
-  const GEnumValue *method = g_enum_get_value_by_nick (methods, name != NULL ? name : "spawn");
 
-  if (method == NULL)
-    g_error ("%s is “%s”, which is no start method", START_METHOD_VARIABLE, name);
+  return name != NULL ? get_method_by_name (name) : WP_START_METHOD_SPAWN;
+}
 
-  return method->value;
+WpWorkerPool *
+make_pool_by (WpStartMethod method, guint n_jobs)
+{
+  WpWorkerPool *pool = wp_worker_pool_new (n_jobs);
+
+  wp_worker_pool_set_start_method (pool, method);
+
+  return pool;
 }
 
 WpWorkerPool *
 make_pool (guint n_jobs)
 {
-  WpWorkerPool *pool = wp_worker_pool_new (n_jobs);
+  return make_pool_by (get_start_method (), n_jobs);
+}
 
-  wp_worker_pool_set_start_method (pool, get_start_method ());
+static gboolean
+can_start (WpStartMethod method)
+{
+  g_autoptr (WpWorkerPool) pool = make_pool_by (method, 1);
+  g_autoptr (GError) error = NULL;
 
-  return pool;
+  if (wp_worker_pool_start (pool, &error))
+    {
+      join_pool (pool);
+      return TRUE;
+    }
+
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED);
+  return FALSE;
+}
+
+guint
+list_start_methods (WpStartMethod methods[4])
+{
+  guint n = 0;
+
+  for (WpStartMethod method = WP_START_METHOD_SPAWN; method <= WP_START_METHOD_THREADING; method++)
+    if (can_start (method))
+      methods[n++] = method;
+
+  g_assert_cmpuint (n, >, 0);
+  return n;
 }
 
 WpTaskOptions *
@@ -173,6 +226,39 @@ on_pushed (GObject *source, GAsyncResult *result, gpointer data)
   g_assert_false (outcome->done);
   wp_batch_push_finish (WP_BATCH (source), result, &outcome->error);
   outcome->done = TRUE;
+}
+
+/* Several times as long as a worker's start may take that hangs, and is replaced by another. */
+#define PATIENCE_S 60
+
+static char expected_end[256];
+
+static void
+on_patience_ended (int signum)
+{
+  /* The thread that hangs may hold any lock. */
+  if (write (STDERR_FILENO, expected_end, strlen (expected_end)) >= 0)
+    abort ();
+}
+
+void
+expect_end (const char *what)
+{
+  if (what == NULL)
+    {
+      alarm (0);
+      return;
+    }
+
+  g_snprintf (expected_end, sizeof expected_end, "This hangs: %s\n", what);
+  signal (SIGALRM, on_patience_ended);
+  alarm (PATIENCE_S);
+}
+
+void
+on_done (GObject *source, GAsyncResult *result, gpointer data)
+{
+  *(gboolean *) data = TRUE;
 }
 
 void

@@ -12,6 +12,13 @@ G_BEGIN_DECLS
 /* As wp_worker_pool_new (), with that start method. */
 WpWorkerPool  *make_pool     (guint n_jobs);
 WpStartMethod  get_start_method (void);
+WpWorkerPool  *make_pool_by  (WpStartMethod method, guint n_jobs);
+
+/* The start methods of this build, spawn first. */
+guint          list_start_methods (WpStartMethod methods[4]);
+/* As on the command line and in the environment. */
+const char    *get_method_name   (WpStartMethod method);
+WpStartMethod  get_method_by_name (const char *name);
 
 /* Calls that a test expects to succeed. */
 
@@ -48,6 +55,12 @@ void           on_applied    (GObject *source, GAsyncResult *result, gpointer ou
 void           on_mapped     (GObject *source, GAsyncResult *result, gpointer outcome);
 void           on_joined     (GObject *source, GAsyncResult *result, gpointer outcome);
 void           on_pushed     (GObject *source, GAsyncResult *result, gpointer outcome);
+
+/* Ends the test, and says what hangs, if this takes longer than anything may; NULL: it has ended. */
+void           expect_end    (const char *what);
+
+/* Of a GAsyncReadyCallback whose result does not matter: sets the gboolean. */
+void           on_done       (GObject *source, GAsyncResult *result, gpointer done);
 
 /* Iterates the main context as long as something is ready. */
 void           iterate_pending (void);

@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "reaper.h"
+
 /* Far beyond any real delay, also under a sanitizer on a loaded machine. */
 #define PATIENCE_S 60
 
@@ -45,7 +47,7 @@ scratch_attach (void)
   const char *path = g_getenv (SCRATCH_VARIABLE);
   int fd;
 
-  is_descendant = path != NULL;
+  is_descendant = path != NULL && !is_the_test ();
   setrlimit (RLIMIT_CORE, &no_core);
 
   if (path != NULL)

@@ -726,7 +726,7 @@ static const FaultTest tests[] = {
   { "/bad-input/result/breaks-the-contract", test_wrong_results },
   { "/bad-input/result/errors-keep-their-identity", test_errors_keep_their_identity },
   { "/bad-input/size/workers", test_numbers_of_workers },
-  { "/bad-input/size/very-many-workers", test_very_many_workers },
+  { "/bad-input/size/very-many-workers", test_very_many_workers, TRUE },
   { "/bad-input/size/chunks", test_chunks },
   { "/bad-input/host/cannot-be-run", test_host_cannot_be_run },
   { "/bad-input/host/never-answers", test_host_never_answers },

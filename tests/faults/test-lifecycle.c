@@ -684,10 +684,10 @@ static const FaultTest tests[] = {
   { "/lifecycle/join/waits-for-tasks", test_join_waits_for_tasks },
   { "/lifecycle/join/from-many-threads", test_join_from_many_threads },
   { "/lifecycle/join/without-tasks", test_join_without_tasks },
-  { "/lifecycle/terminate/while-busy-twice-beside-a-join", test_terminate_busy },
+  { "/lifecycle/terminate/while-busy-twice-beside-a-join", test_terminate_busy, TRUE },
   { "/lifecycle/terminate/at-any-moment-of-the-start", test_terminate_at_once },
   { "/lifecycle/terminate/from-a-result-handler", test_terminate_from_handler },
-  { "/lifecycle/drop/dispose-ends-everything", test_dispose },
+  { "/lifecycle/drop/dispose-ends-everything", test_dispose, TRUE },
   { "/lifecycle/drop/calls-in-flight-end", test_dropped_with_calls_in_flight },
   { "/lifecycle/drop/batch-keeps-its-pool", test_dropped_with_batch },
   { "/lifecycle/drop/batch-is-cancelled", test_batch_dropped },
@@ -700,7 +700,7 @@ static const FaultTest tests[] = {
   { "/lifecycle/context/that-nobody-iterates-is-let-go", test_context_that_nobody_iterates },
   { "/lifecycle/context/blocked-one-does-not-starve-workers", test_blocked_main_loop },
   { "/lifecycle/keep-alive/same-workers-serve-the-next-map", test_keep_alive },
-  { "/lifecycle/keep-alive/without-it-workers-end-with-the-map", test_no_keep_alive },
+  { "/lifecycle/keep-alive/without-it-workers-end-with-the-map", test_no_keep_alive, TRUE },
 };
 
 int

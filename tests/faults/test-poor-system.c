@@ -245,7 +245,7 @@ test_no_memfd (void)
 }
 
 static const FaultTest tests[] = {
-  { "/poor-system/few-descriptors", test_few_descriptors },
+  { "/poor-system/few-descriptors", test_few_descriptors, TRUE },
   { "/poor-system/descriptors-run-out", test_descriptors_run_out },
   { "/poor-system/few-processes", test_few_processes },
   { "/poor-system/no-memfd", test_no_memfd },

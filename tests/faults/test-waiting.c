@@ -392,10 +392,10 @@ static const FaultTest tests[] = {
   { "/waiting/results/each-thread-gets-its-own", test_own_results },
   { "/waiting/results/others-get-theirs", test_others_are_served },
   { "/waiting/results/others-get-theirs-through-a-full-channel", test_full_channel },
-  { "/waiting/end/any-death-ends-it", test_death },
-  { "/waiting/end/any-death-ends-it-among-others", test_death_among_others },
-  { "/waiting/end/terminate-ends-it", test_terminate },
-  { "/waiting/end/cancel-ends-it", test_cancel },
+  { "/waiting/end/any-death-ends-it", test_death, TRUE },
+  { "/waiting/end/any-death-ends-it-among-others", test_death_among_others, TRUE },
+  { "/waiting/end/terminate-ends-it", test_terminate, TRUE },
+  { "/waiting/end/cancel-ends-it", test_cancel, TRUE },
   { "/waiting/end/cancel-ends-it-before-it-runs", test_cancel_sent },
 };
 
