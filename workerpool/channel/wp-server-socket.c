@@ -111,9 +111,11 @@ wp_server_socket_receive (int              socket,
   *fd = -1;
   memset (message, 0, sizeof *message);
 
+  /* A side that ends without having read everything resets the connection, which is said once, before what that side
+   * has sent can be read. */
   do
     received = recvmsg (socket, &header, MSG_CMSG_CLOEXEC);
-  while (received < 0 && errno == EINTR);
+  while (received < 0 && (errno == EINTR || errno == ECONNRESET));
 
   if (received < 0)
     return set_io_error (error, "No message can be received between a pool and its fork server");

@@ -149,7 +149,7 @@ kill_server (WpForkserver *self)
   wp_worker_process_send_signal (self->process, SIGKILL);
 }
 
-/* It cannot go on; takes the fault, which continues "because ". */
+/* It cannot go on; takes the fault, which continues "it was ended: ". */
 static void
 end_faulty (WpForkserver *self,
             GError       *fault)
@@ -167,8 +167,8 @@ fail_worker (WpForkserver        *self,
              WpForkserverProcess *worker,
              const GError        *cause)
 {
-  wp_forkserver_process_end (worker, 0, g_error_new (cause->domain, cause->code, "could not be started by its fork "
-                                                     "server (pid %d): %s", self->pid, cause->message));
+  wp_forkserver_process_end (worker, 0, g_error_new (cause->domain, cause->code,
+                                                     "could not be started by its fork server: %s", cause->message));
   g_hash_table_remove (self->workers, GSIZE_TO_POINTER (wp_forkserver_process_get_id (worker)));
 }
 
@@ -229,15 +229,23 @@ describe_end (WpForkserver *self,
               int           status,
               const GError *wait_error)
 {
+  g_autofree char *server = NULL;
+
+  /* One that was gone before its number could be asked for has none. */
+  if (self->pid > 0)
+    server = g_strdup_printf ("its fork server (pid %d)", self->pid);
+  else
+    server = g_strdup ("its fork server");
+
   if (self->fault != NULL)
-    return g_strdup_printf ("its fork server (pid %d) was ended because %s", self->pid, self->fault->message);
+    return g_strdup_printf ("%s was ended: %s", server, self->fault->message);
   if (wait_error != NULL)
-    return g_strdup_printf ("its fork server (pid %d) %s", self->pid, wait_error->message);
+    return g_strdup_printf ("%s %s", server, wait_error->message);
   if (WIFSIGNALED (status))
-    return g_strdup_printf ("its fork server (pid %d) was killed by signal %d (%s)", self->pid, WTERMSIG (status),
+    return g_strdup_printf ("%s was killed by signal %d (%s)", server, WTERMSIG (status),
                             g_strsignal (WTERMSIG (status)));
 
-  return g_strdup_printf ("its fork server (pid %d) exited with status %d", self->pid, WEXITSTATUS (status));
+  return g_strdup_printf ("%s exited with status %d", server, WEXITSTATUS (status));
 }
 
 static void

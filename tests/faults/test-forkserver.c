@@ -1,0 +1,811 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Fork servers that die, hang, fail, or do not exist: what it costs, and that nothing stays. */
+
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "census.h"
+#include "helpers.h"
+#include "preload-module.h"
+#include "scratch.h"
+#include "tasks.h"
+
+#define N_ROUNDS 10
+#define N_TASKS 200
+
+/* Counters of this test. */
+enum
+{
+  RUNNING,
+  GATE,
+  OWNER,
+};
+
+/* Set in the environment of this program to make it an owner: what it is to do. */
+#define OWNER_VARIABLE "WP_TEST_OWNER"
+/* The argument that makes this program a host that takes the role of a worker itself. */
+#define PLAIN_HOST "plain-host"
+/* The argument that makes it one that never takes it. */
+#define SILENT_HOST "silent-host"
+/* The argument that makes it a fork server that lies: the next one says how. */
+#define LIAR_HOST "liar-host"
+/* Its socket, and the types of the messages it sends. */
+#define LIAR_FD 3
+enum
+{
+  READY = 3,
+  FAILED,
+  STARTED,
+  ENDED,
+};
+
+#define HOLD g_variant_new ("(uu)", RUNNING, GATE)
+
+/* What the workers run */
+
+static GVariant *
+get_server (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
+{
+  return g_variant_new_int32 (getppid ());
+}
+
+/* In its first run it is the end of the server. */
+static GVariant *
+kill_server_once (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
+{
+  guint64 index = g_variant_get_uint64 (args);
+
+  if (task_begin (index) == 1 && index == N_TASKS / 2)
+    {
+      kill (getppid (), SIGKILL);
+      for (;;)
+        pause ();
+    }
+  task_end (index);
+
+  return g_variant_ref (args);
+}
+
+static GVariant *
+leave_child (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
+{
+  if (fork () == 0)
+    {
+      prctl (PR_SET_PDEATHSIG, 0, 0, 0, 0);
+      counter_add (RUNNING, 1);
+      for (;;)
+        pause ();
+    }
+  counter_wait (RUNNING, 1);
+
+  return g_variant_new_int32 (getppid ());
+}
+
+/* (uuii): how many descriptors there are beyond the standard streams that are sockets, and how many that are files or
+ * devices; the signals that are blocked, and those that are ignored among SIGTERM and SIGCHLD. */
+static GVariant *
+take_inventory (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
+{
+  struct sigaction term, child;
+  guint n_sockets = 0, n_files = 0;
+  int n_blocked = 0;
+  sigset_t mask;
+
+  for (int fd = STDERR_FILENO + 1; fd < 256; fd++)
+    {
+      struct stat info;
+
+      if (fstat (fd, &info) < 0)
+        continue;
+      n_sockets += S_ISSOCK (info.st_mode);
+      n_files += S_ISREG (info.st_mode) || S_ISCHR (info.st_mode) || S_ISFIFO (info.st_mode);
+    }
+
+  sigprocmask (SIG_SETMASK, NULL, &mask);
+  for (int signum = 1; signum < SIGRTMIN; signum++)
+    n_blocked += sigismember (&mask, signum) == 1;
+  sigaction (SIGTERM, NULL, &term);
+  sigaction (SIGCHLD, NULL, &child);
+
+  return g_variant_new ("(uuii)", n_sockets, n_files, n_blocked,
+                        (term.sa_handler == SIG_IGN) + (child.sa_handler == SIG_IGN));
+}
+
+/* Helpers */
+
+static WpWorkerPool *
+make_forkserver_pool (guint n_jobs)
+{
+  WpWorkerPool *pool = wp_worker_pool_new (n_jobs);
+
+  wp_worker_pool_set_start_method (pool, WP_START_METHOD_FORKSERVER);
+  return pool;
+}
+
+static GVariant *
+apply (WpWorkerPool *pool, const char *function, GVariant *args)
+{
+  g_autoptr (GError) error = NULL;
+  GVariant *value = wp_worker_pool_apply (pool, function, args, NULL, NULL, &error);
+
+  g_assert_no_error (error);
+  return value;
+}
+
+static int
+apply_server (WpWorkerPool *pool)
+{
+  g_autoptr (GVariant) value = apply (pool, "server", NULL);
+
+  return g_variant_get_int32 (value);
+}
+
+/* The error of a pool none of whose workers can be started. */
+static void
+assert_start_fails (WpWorkerPool *pool, const char *part)
+{
+  g_autoptr (GVariant) value = NULL;
+  g_autoptr (GError) error = NULL;
+
+  value = wp_worker_pool_apply (pool, "pid", NULL, NULL, NULL, &error);
+  g_assert_null (value);
+  g_assert_error (error, WP_ERROR, WP_ERROR_START_FAILED);
+  assert_message (error, part);
+  join_pool (pool);
+}
+
+static void
+set_own_host (WpWorkerPool *pool, const char *argument)
+{
+  g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
+  const char *host[] = { program, argument, NULL };
+
+  wp_worker_pool_set_host (pool, host);
+}
+
+static void
+preload (WpWorkerPool *pool, const char *function)
+{
+  const char *const modules[] = { PRELOAD_MODULE, NULL };
+
+  wp_worker_pool_set_preload (pool, modules);
+  wp_worker_pool_set_preload_function (pool, function);
+}
+
+/* The death of a server */
+
+static void
+test_killed_while_idle (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_forkserver_pool (2);
+  g_autoptr (WpTaskOptions) options = make_options (0, 3, WP_ON_ERROR_CONTINUE);
+  int server = apply_server (pool);
+
+  for (guint i = 0; i < N_ROUNDS; i++)
+    {
+      g_autoptr (GVariant) value = NULL;
+      g_autoptr (GError) error = NULL;
+
+      kill (server, SIGKILL);
+      /* The task may still be given to a worker that is about to end with its server. */
+      value = wp_worker_pool_apply (pool, "server", NULL, options, NULL, &error);
+      g_assert_no_error (error);
+      /* Or to one that answers before it does. */
+      server = g_variant_get_int32 (value);
+    }
+  join_pool (pool);
+}
+
+static void
+test_killed_while_running (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_forkserver_pool (2);
+  g_auto (Outcome) first = { 0 };
+  g_auto (Outcome) second = { 0 };
+  g_autofree char *part = NULL;
+  int server = apply_server (pool);
+
+  wp_worker_pool_apply_async (pool, "hold", HOLD, NULL, NULL, on_applied, &first);
+  wp_worker_pool_apply_async (pool, "hold", HOLD, NULL, NULL, on_applied, &second);
+  counter_wait (RUNNING, 2);
+  kill (server, SIGKILL);
+  iterate_until (&first.done);
+  iterate_until (&second.done);
+
+  part = g_strdup_printf ("its fork server (pid %d) was killed by signal 9", server);
+  g_assert_error (first.error, WP_ERROR, WP_ERROR_WORKER_DIED);
+  assert_message (first.error, part);
+  g_assert_error (second.error, WP_ERROR, WP_ERROR_WORKER_DIED);
+  assert_message (second.error, part);
+
+  g_assert_cmpint (apply_server (pool), !=, server);
+  join_pool (pool);
+}
+
+static void
+test_killed_costs_what_ran (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_forkserver_pool (1);
+  g_autoptr (WpTaskOptions) options = make_options (10, 0, WP_ON_ERROR_CONTINUE);
+  g_autoptr (WpBatch) batch = NULL;
+
+  wp_task_options_set_max_active_tasks (options, N_TASKS);
+  batch = start_batch (pool, "kill-server-once", options);
+  for (guint64 i = 0; i < N_TASKS; i++)
+    push_item (batch, g_variant_new_uint64 (i));
+  wp_batch_close (batch);
+
+  for (guint64 i = 0; i < N_TASKS; i++)
+    {
+      g_autoptr (WpResult) result = next_result (batch);
+
+      if (wp_result_get_index (result) == N_TASKS / 2)
+        g_assert_error (wp_result_get_error (result), WP_ERROR, WP_ERROR_WORKER_DIED);
+      else
+        g_assert_no_error (wp_result_get_error (result));
+    }
+  join_pool (pool);
+}
+
+static void
+test_killed_with_retries (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_forkserver_pool (2);
+  g_autoptr (WpTaskOptions) options = make_options (10, 2, WP_ON_ERROR_STOP);
+  g_autoptr (GVariant) results = NULL;
+  g_autoptr (GError) error = NULL;
+
+  results = wp_worker_pool_map (pool, "kill-server-once", make_indices (N_TASKS), options, NULL, &error);
+  g_assert_no_error (error);
+  assert_indices (results, N_TASKS);
+  g_assert_cmpuint (task_get_n_begun (N_TASKS / 2), ==, 2);
+  join_pool (pool);
+}
+
+static void
+test_killed_while_stopping (void)
+{
+  for (guint i = 0; i < N_ROUNDS; i++)
+    {
+      g_autoptr (WpWorkerPool) pool = make_forkserver_pool (2);
+      g_auto (Outcome) outcome = { 0 };
+      int server = apply_server (pool);
+
+      wp_worker_pool_stop_and_join_async (pool, NULL, on_joined, &outcome);
+      kill (server, SIGKILL);
+      iterate_until (&outcome.done);
+      g_assert_no_error (outcome.error);
+    }
+}
+
+/* A stopped server reaps nobody: the pool does not wait for it. */
+static void
+test_stopped (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_forkserver_pool (2);
+  int server = apply_server (pool);
+
+  kill (server, SIGSTOP);
+  join_pool (pool);
+}
+
+/* Nor does it start one. */
+static void
+test_stopped_before_a_start (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_forkserver_pool (2);
+  g_autoptr (WpTaskOptions) options = make_options (0, 3, WP_ON_ERROR_STOP);
+  g_auto (Outcome) first = { 0 };
+  g_auto (Outcome) second = { 0 };
+
+  wp_worker_pool_set_start_timeout (pool, 300);
+  kill (apply_server (pool), SIGSTOP);
+  /* The one worker goes on; what the other has to run needs a new server. */
+  wp_worker_pool_apply_async (pool, "hold", HOLD, options, NULL, on_applied, &first);
+  counter_wait (RUNNING, 1);
+  wp_worker_pool_apply_async (pool, "hold", HOLD, options, NULL, on_applied, &second);
+  counter_wait (RUNNING, 2);
+  counter_set (GATE, 1);
+  iterate_until (&first.done);
+  iterate_until (&second.done);
+  g_assert_no_error (first.error);
+  g_assert_no_error (second.error);
+  join_pool (pool);
+}
+
+static void
+test_leftovers_end_with_server (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_forkserver_pool (1);
+  g_autoptr (GVariant) server = apply (pool, "leave-child", NULL);
+
+  kill (g_variant_get_int32 (server), SIGKILL);
+  join_pool (pool);
+}
+
+static void
+test_leftovers_end_with_worker (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_forkserver_pool (1);
+  g_autoptr (GVariant) server = apply (pool, "leave-child", NULL);
+
+  g_assert_cmpint (g_variant_get_int32 (server), ==, apply_server (pool));
+  join_pool (pool);
+}
+
+/* Starts that fail */
+
+static void
+test_preload_missing (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_forkserver_pool (2);
+  const char *const missing[] = { "/nowhere/missing-module.so", NULL };
+  const char *const relative[] = { "module.so", NULL };
+  g_autoptr (WpWorkerPool) other = make_forkserver_pool (1);
+
+  wp_worker_pool_set_preload (pool, missing);
+  assert_start_fails (pool, "The module “/nowhere/missing-module.so” cannot be opened");
+  wp_worker_pool_set_preload (other, relative);
+  assert_start_fails (other, "The module “module.so” is not named by its absolute path");
+}
+
+static void
+test_preload_dies (void)
+{
+  const char *const ways[][2] = { { "crash", "was killed by signal 11" }, { "exit", "exited with status 7" } };
+
+  for (guint i = 0; i < G_N_ELEMENTS (ways); i++)
+    {
+      g_autoptr (WpWorkerPool) pool = make_forkserver_pool (2);
+
+      g_setenv (PRELOAD_VARIABLE, ways[i][0], TRUE);
+      preload (pool, NULL);
+      assert_start_fails (pool, ways[i][1]);
+      g_unsetenv (PRELOAD_VARIABLE);
+    }
+}
+
+static void
+test_preload_hangs (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_forkserver_pool (2);
+
+  g_setenv (PRELOAD_VARIABLE, "hang", TRUE);
+  wp_worker_pool_set_start_timeout (pool, 200);
+  preload (pool, NULL);
+  assert_start_fails (pool, "start-timeout");
+  g_unsetenv (PRELOAD_VARIABLE);
+}
+
+static void
+test_preload_hangs_terminated (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_forkserver_pool (2);
+  g_auto (Outcome) outcome = { 0 };
+
+  g_setenv (PRELOAD_VARIABLE, "hang", TRUE);
+  preload (pool, NULL);
+  wp_worker_pool_apply_async (pool, "pid", NULL, NULL, NULL, on_applied, &outcome);
+  wp_worker_pool_terminate (pool);
+  join_pool (pool);
+  iterate_until (&outcome.done);
+  g_assert_error (outcome.error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_unsetenv (PRELOAD_VARIABLE);
+}
+
+static void
+test_function_fails (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_forkserver_pool (2);
+
+  preload (pool, PRELOAD_MODULE ":fail");
+  assert_start_fails (pool, "there is no such device");
+}
+
+static void
+test_function_unknown (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_forkserver_pool (2);
+  g_autoptr (WpWorkerPool) other = make_forkserver_pool (2);
+
+  wp_worker_pool_set_preload_function (pool, "no-such-function");
+  assert_start_fails (pool, "no-such-function");
+  wp_worker_pool_set_preload_function (other, PRELOAD_MODULE ":no_such_symbol");
+  assert_start_fails (other, "no_such_symbol");
+}
+
+static void
+test_setup_too_large (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_forkserver_pool (1);
+  g_autofree char *name = g_strnfill (100000, 'x');
+
+  wp_worker_pool_set_preload_function (pool, name);
+  assert_start_fails (pool, "longer than");
+}
+
+static void
+test_host_missing (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_forkserver_pool (1);
+  const char *const host[] = { "/nowhere/missing-host", NULL };
+
+  wp_worker_pool_set_host (pool, host);
+  assert_start_fails (pool, "/nowhere/missing-host");
+}
+
+static void
+test_host_is_plain_worker (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_forkserver_pool (2);
+
+  set_own_host (pool, PLAIN_HOST);
+  assert_start_fails (pool, "does not know the start method “forkserver”");
+}
+
+static void
+test_host_ends_at_once (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_forkserver_pool (2);
+  const char *const host[] = { "true", NULL };
+
+  wp_worker_pool_set_host (pool, host);
+  assert_start_fails (pool, "exited with status 0 before it was ready");
+}
+
+static void
+test_host_is_silent (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_forkserver_pool (2);
+
+  wp_worker_pool_set_start_timeout (pool, 200);
+  set_own_host (pool, SILENT_HOST);
+  assert_start_fails (pool, "wp_worker_main()");
+}
+
+/* Servers that lie */
+
+static const struct
+{
+  const char *lie;
+  const char *part;
+} lies[] = {
+  { "rubbish", "it sent bytes that are no message" },
+  { "ready-twice", "it sent twice that it is ready" },
+  { "unasked", "it sent the start of a worker that it was not asked for" },
+  { "unstarted", "it sent the end of a worker that it had not started" },
+  { "owner", "it sent a number that is no worker's process" },
+  { "init", "it sent a number that is no worker's process" },
+  { "descriptor", "it sent a descriptor that is not its worker's" },
+  { "for-itself", "it sent a message that is for itself" },
+  { "failed-late", "it sent that it cannot start when it had started" },
+};
+
+/* Takes the content, which may be floating; 'fd' is sent along, or -1. */
+static void
+tell (int type, GVariant *content, int fd)
+{
+  g_autoptr (GVariant) native = g_variant_ref_sink (g_variant_new ("(yv)", (guint8) type, content));
+  g_autoptr (GVariant) wire = G_BYTE_ORDER == G_LITTLE_ENDIAN ? g_variant_ref (native) : g_variant_byteswap (native);
+  union
+  {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE (sizeof (int))];
+  } control = { .bytes = "" };
+  struct iovec vector = { (gpointer) g_variant_get_data (wire), g_variant_get_size (wire) };
+  struct msghdr header = { .msg_iov = &vector, .msg_iovlen = 1 };
+
+  if (fd >= 0)
+    {
+      struct cmsghdr *rights;
+
+      header.msg_control = control.bytes;
+      header.msg_controllen = sizeof control.bytes;
+      rights = CMSG_FIRSTHDR (&header);
+      rights->cmsg_level = SOL_SOCKET;
+      rights->cmsg_type = SCM_RIGHTS;
+      rights->cmsg_len = CMSG_LEN (sizeof fd);
+      memcpy (CMSG_DATA (rights), &fd, sizeof fd);
+    }
+  if (sendmsg (LIAR_FD, &header, MSG_NOSIGNAL) < 0)
+    _exit (1);
+}
+
+/* The first worker that a launcher asks for is 1. */
+static int
+act_as_liar (const char *lie)
+{
+  const guint64 worker = 1, nobody = 1000;
+  guint8 packet[4096];
+
+  prctl (PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  if (strcmp (lie, "rubbish") == 0)
+    {
+      if (write (LIAR_FD, "rubbish", 7) < 0)
+        return 1;
+    }
+  else
+    {
+      tell (READY, g_variant_new ("()"), -1);
+    }
+
+  /* The setup, and then the request. */
+  for (guint i = 0; i < 2; i++)
+    if (recv (LIAR_FD, packet, sizeof packet, 0) <= 0)
+      return 1;
+
+  if (strcmp (lie, "ready-twice") == 0)
+    tell (READY, g_variant_new ("()"), -1);
+  else if (strcmp (lie, "unasked") == 0)
+    tell (STARTED, g_variant_new ("(ti)", nobody, getpid ()), -1);
+  else if (strcmp (lie, "unstarted") == 0)
+    tell (ENDED, g_variant_new ("(ti)", worker, 0), -1);
+  else if (strcmp (lie, "owner") == 0)
+    tell (STARTED, g_variant_new ("(ti)", worker, getppid ()), -1);
+  else if (strcmp (lie, "init") == 0)
+    tell (STARTED, g_variant_new ("(ti)", worker, 1), -1);
+  else if (strcmp (lie, "descriptor") == 0)
+    tell (STARTED, g_variant_new ("(ti)", worker, 0x3fffff), STDIN_FILENO);
+  else if (strcmp (lie, "for-itself") == 0)
+    tell (1, g_variant_new ("(t)", worker), -1);
+  else if (strcmp (lie, "failed-late") == 0)
+    tell (FAILED, g_variant_new ("(tsis)", (guint64) 0, "lie", 0, "a lie"), -1);
+  while (pause () < 0)
+    continue;
+
+  return 0;
+}
+
+static void
+test_lies (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (lies); i++)
+    {
+      g_autoptr (WpWorkerPool) pool = make_forkserver_pool (1);
+      g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
+      const char *host[] = { program, LIAR_HOST, lies[i].lie, NULL };
+
+      wp_worker_pool_set_host (pool, host);
+      assert_start_fails (pool, lies[i].part);
+    }
+}
+
+/* What workers have */
+
+static void
+test_state (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_forkserver_pool (2);
+  g_auto (Outcome) outcome = { 0 };
+  int first_loaded = 0;
+
+  preload (pool, PRELOAD_MODULE ":prepare");
+  wp_worker_pool_apply_async (pool, "hold", HOLD, NULL, NULL, on_applied, &outcome);
+  counter_wait (RUNNING, 1);
+  for (guint i = 0; i < 3; i++)
+    {
+      g_autoptr (GVariant) state = apply (pool, PRELOAD_MODULE ":get_state", NULL);
+      int loaded_by, prepared_by, server;
+      guint n_prepared;
+
+      g_variant_get (state, "(iuii)", &loaded_by, &n_prepared, &prepared_by, &server);
+      g_assert_cmpuint (n_prepared, ==, 1);
+      g_assert_cmpint (loaded_by, ==, server);
+      g_assert_cmpint (prepared_by, ==, server);
+      if (i > 0)
+        g_assert_cmpint (loaded_by, ==, first_loaded);
+      first_loaded = loaded_by;
+    }
+  counter_set (GATE, 1);
+  iterate_until (&outcome.done);
+  g_assert_no_error (outcome.error);
+  join_pool (pool);
+}
+
+static void
+test_new_server_is_prepared (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_forkserver_pool (1);
+  g_autoptr (WpTaskOptions) options = make_options (0, 3, WP_ON_ERROR_STOP);
+  g_autoptr (GVariant) state = NULL;
+  g_autoptr (GError) error = NULL;
+  int server, prepared_by, now;
+  guint n_prepared;
+
+  preload (pool, PRELOAD_MODULE ":prepare");
+  server = apply_server (pool);
+  kill (server, SIGKILL);
+  state = wp_worker_pool_apply (pool, PRELOAD_MODULE ":get_state", NULL, options, NULL, &error);
+  g_assert_no_error (error);
+  g_variant_get (state, "(iuii)", NULL, &n_prepared, &prepared_by, &now);
+  g_assert_cmpuint (n_prepared, ==, 1);
+  g_assert_cmpint (prepared_by, ==, now);
+  join_pool (pool);
+}
+
+static void
+test_inherit_nothing (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_forkserver_pool (2);
+  g_autoptr (GVariant) inventory = NULL;
+  g_auto (Outcome) outcome = { 0 };
+  guint n_sockets, n_files;
+  int n_blocked, n_ignored;
+
+  preload (pool, PRELOAD_MODULE ":litter");
+  wp_worker_pool_apply_async (pool, "hold", HOLD, NULL, NULL, on_applied, &outcome);
+  counter_wait (RUNNING, 1);
+  inventory = apply (pool, "inventory", NULL);
+  g_variant_get (inventory, "(uuii)", &n_sockets, &n_files, &n_blocked, &n_ignored);
+  g_assert_cmpuint (n_sockets, ==, 1);
+  g_assert_cmpuint (n_files, ==, 0);
+  g_assert_cmpint (n_blocked, ==, 0);
+  g_assert_cmpint (n_ignored, ==, 0);
+  counter_set (GATE, 1);
+  iterate_until (&outcome.done);
+  join_pool (pool);
+}
+
+static void
+test_no_effect_beside_others (void)
+{
+  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (1);
+  const char *const missing[] = { "/nowhere/missing-module.so", NULL };
+
+  wp_worker_pool_set_preload (pool, missing);
+  wp_worker_pool_set_preload_function (pool, "no-such-function");
+  g_assert_cmpint (apply_pid (pool), !=, getpid ());
+  join_pool (pool);
+}
+
+static void
+on_worker_started (WpWorkerPool *pool, guint id, int pid, gpointer data)
+{
+  *(int *) data = pid;
+}
+
+static void
+test_started_names_process (void)
+{
+  for (guint i = 0; i < N_ROUNDS; i++)
+    {
+      g_autoptr (WpWorkerPool) pool = make_forkserver_pool (1);
+      int announced = -1;
+      int pid;
+
+      g_signal_connect (pool, "worker-started", G_CALLBACK (on_worker_started), &announced);
+      pid = apply_pid (pool);
+      while (announced == -1)
+        g_main_context_iteration (NULL, TRUE);
+      g_assert_cmpint (announced, ==, pid);
+      join_pool (pool);
+      iterate_pending ();
+    }
+}
+
+/* The owner's end */
+
+static int
+act_as_owner (const char *role)
+{
+  g_autoptr (WpWorkerPool) pool = make_forkserver_pool (2);
+  Outcome outcomes[2] = { { 0 } };
+
+  if (strcmp (role, "loading") == 0)
+    {
+      g_setenv (PRELOAD_VARIABLE, "hang", TRUE);
+      preload (pool, NULL);
+    }
+  else
+    {
+      wp_worker_pool_set_daemon (pool, strcmp (role, "daemonic") == 0);
+    }
+
+  for (guint i = 0; i < 2; i++)
+    wp_worker_pool_apply_async (pool, "hold", HOLD, NULL, NULL, on_applied, &outcomes[i]);
+  if (strcmp (role, "loading") != 0)
+    counter_wait (RUNNING, 2);
+  counter_set (OWNER, 1);
+  while (pause () < 0)
+    continue;
+
+  return 0;
+}
+
+static void
+test_owner_killed (void)
+{
+  const char *const roles[] = { "daemonic", "not-daemonic", "loading" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (roles); i++)
+    {
+      g_autoptr (GSubprocessLauncher) launcher = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_NONE);
+      g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
+      g_autoptr (GSubprocess) owner = NULL;
+      g_autoptr (GError) error = NULL;
+      Census before;
+
+      g_test_message ("%s", roles[i]);
+      scratch_reset ();
+      census_take (&before);
+      g_subprocess_launcher_setenv (launcher, OWNER_VARIABLE, roles[i], TRUE);
+      owner = g_subprocess_launcher_spawn (launcher, &error, program, NULL);
+      g_assert_no_error (error);
+      counter_wait (OWNER, 1);
+      g_subprocess_force_exit (owner);
+      g_assert_true (g_subprocess_wait (owner, NULL, &error));
+      g_clear_object (&owner);
+      census_settle (&before);
+    }
+}
+
+static const FaultTest tests[] = {
+  { "/forkserver/killed/idle-is-replaced", test_killed_while_idle },
+  { "/forkserver/killed/takes-its-workers-and-says-so", test_killed_while_running },
+  { "/forkserver/killed/costs-what-ran", test_killed_costs_what_ran },
+  { "/forkserver/killed/with-retries-nothing-is-lost", test_killed_with_retries },
+  { "/forkserver/killed/while-stopping", test_killed_while_stopping },
+  { "/forkserver/killed/ends-what-tasks-left", test_leftovers_end_with_server },
+  { "/forkserver/worker/ends-what-tasks-left", test_leftovers_end_with_worker },
+  { "/forkserver/worker/inherits-nothing-but-memory", test_inherit_nothing },
+  { "/forkserver/worker/is-announced-with-its-process", test_started_names_process },
+  { "/forkserver/stopped/join-ends", test_stopped },
+  { "/forkserver/stopped/start-ends", test_stopped_before_a_start },
+  { "/forkserver/preload/is-seen-by-each-worker", test_state },
+  { "/forkserver/preload/is-done-again-by-a-new-server", test_new_server_is_prepared },
+  { "/forkserver/preload/missing-is-an-error", test_preload_missing },
+  { "/forkserver/preload/that-dies-is-an-error", test_preload_dies },
+  { "/forkserver/preload/that-hangs-is-an-error", test_preload_hangs },
+  { "/forkserver/preload/that-hangs-is-terminated", test_preload_hangs_terminated },
+  { "/forkserver/preload/names-too-long", test_setup_too_large },
+  { "/forkserver/preload/no-effect-beside-other-methods", test_no_effect_beside_others },
+  { "/forkserver/preload-function/that-fails-is-an-error", test_function_fails },
+  { "/forkserver/preload-function/unknown-is-an-error", test_function_unknown },
+  { "/forkserver/host/missing-is-an-error", test_host_missing },
+  { "/forkserver/host/that-is-only-a-worker-says-so", test_host_is_plain_worker },
+  { "/forkserver/host/that-ends-at-once", test_host_ends_at_once },
+  { "/forkserver/host/that-is-silent", test_host_is_silent },
+  { "/forkserver/host/that-lies-is-ended", test_lies },
+  { "/forkserver/owner/killed-takes-server-and-workers", test_owner_killed },
+};
+
+static int
+act_as_plain_host (void)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (WpWorker) worker = wp_worker_new (&error);
+
+  if (worker != NULL && wp_worker_run (worker, &error))
+    return 0;
+
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED);
+  return 2;
+}
+
+int
+main (int argc, char **argv)
+{
+  int status;
+
+  if (argc > 1 && strcmp (argv[1], PLAIN_HOST) == 0)
+    return act_as_plain_host ();
+  if (argc > 2 && strcmp (argv[1], LIAR_HOST) == 0)
+    return act_as_liar (argv[2]);
+  while (argc > 1 && strcmp (argv[1], SILENT_HOST) == 0)
+    pause ();
+
+  wp_register_function ("server", get_server, NULL, NULL);
+  wp_register_function ("kill-server-once", kill_server_once, NULL, NULL);
+  wp_register_function ("leave-child", leave_child, NULL, NULL);
+  wp_register_function ("inventory", take_inventory, NULL, NULL);
+  if (act_as_worker (&status))
+    return status;
+  if (g_getenv (OWNER_VARIABLE) != NULL)
+    return act_as_owner (g_getenv (OWNER_VARIABLE));
+  return run_fault_tests (argc, argv, tests, G_N_ELEMENTS (tests));
+}
