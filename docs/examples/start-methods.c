@@ -15,8 +15,16 @@ look (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error
   return g_variant_new ("(ub)", n_words, is_owner);
 }
 
+static GVariant *
+load_words (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
+{
+  n_words = 100000;
+
+  return g_variant_new_uint32 (n_words);
+}
+
 static void
-try_start_method (WpStartMethod start_method, const char *name)
+try_start_method (WpStartMethod start_method, const char *name, const char *preload_function)
 {
   g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (2);
   g_autoptr (GVariant) seen = NULL;
@@ -25,6 +33,7 @@ try_start_method (WpStartMethod start_method, const char *name)
   guint n_seen;
 
   wp_worker_pool_set_start_method (pool, start_method);
+  wp_worker_pool_set_preload_function (pool, preload_function);
   seen = wp_worker_pool_apply (pool, "look", g_variant_new_int32 (getpid ()), NULL, NULL, &error);
   if (seen == NULL || !wp_worker_pool_stop_and_join (pool, NULL, &error))
     g_error ("%s", error->message);
@@ -36,15 +45,17 @@ try_start_method (WpStartMethod start_method, const char *name)
 int
 main (int argc, char *argv[])
 {
+  wp_register_function ("load-words", load_words, NULL, NULL);
   wp_register_function ("look", look, NULL, NULL);
   if (wp_worker_is_requested ())
     return wp_worker_main ();
 
   n_words = 100000;
-  try_start_method (WP_START_METHOD_FORK, "fork");
-  try_start_method (WP_START_METHOD_THREADING, "threading");
-  try_start_method (WP_START_METHOD_FORKSERVER, "forkserver");
-  try_start_method (WP_START_METHOD_SPAWN, "spawn");
+  try_start_method (WP_START_METHOD_FORK, "fork", NULL);
+  try_start_method (WP_START_METHOD_THREADING, "threading", NULL);
+  try_start_method (WP_START_METHOD_FORKSERVER, "forkserver", NULL);
+  try_start_method (WP_START_METHOD_FORKSERVER, "forkserver, preloaded", "load-words");
+  try_start_method (WP_START_METHOD_SPAWN, "spawn", NULL);
 
   return 0;
 }
