@@ -248,7 +248,8 @@ take_place (WpWorker *self,
   if (daemonic || self->owner == 0 || !wp_owner_watch_start (self->owner))
     return TRUE;
 
-  wp_worker_setup_set_death_signal (0);
+  /* One that is stopped cannot watch; to the others it is nothing. */
+  wp_worker_setup_set_death_signal (SIGCONT);
 
   return wp_worker_setup_check_owner (self->owner, error);
 }
