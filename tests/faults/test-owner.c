@@ -34,10 +34,12 @@ enum
   OWNER,
   EXITING,
   ENDED,
+  RESISTING,
 };
 
 /* Set in the environment of this program to make it an owner: what it is to do, the start method of its pool, and "yes"
- * if that is daemonic; for one that calls for ever, the path of a descent too, which may be empty. */
+ * if that is daemonic; for one that calls for ever, the path of a descent too, which may be empty; for one that has bad
+ * workers, how they resist their end. */
 #define OWNER_VARIABLE "WP_TEST_OWNER"
 
 /* The owner */
@@ -60,6 +62,42 @@ tick (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error
 {
   counter_add (RUNNING, 1);
   return g_variant_new_boolean (TRUE);
+}
+
+/* (sb): makes its worker hard to end, with a pool below it or not. */
+static GVariant *
+resist (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
+{
+  g_autoptr (WpWorkerPool) pool = make_pool (1);
+  Outcome outcome = { 0 };
+  const char *way;
+  gboolean has_pool;
+  sigset_t all;
+
+  g_variant_get (args, "(&sb)", &way, &has_pool);
+  if (has_pool)
+    {
+      wp_worker_pool_set_daemon (pool, FALSE);
+      wp_worker_pool_apply_async (pool, "keep", NULL, NULL, NULL, on_applied, &outcome);
+      counter_wait (RUNNING, N_JOBS);
+    }
+
+  sigfillset (&all);
+  if (g_str_equal (way, "blocks-signals"))
+    sigprocmask (SIG_SETMASK, &all, NULL);
+  else if (g_str_equal (way, "ignores-signals"))
+    for (int signum = 1; signum < NSIG; signum++)
+      signal (signum, SIG_IGN);
+
+  counter_add (RESISTING, 1);
+  if (g_str_equal (way, "stops"))
+    raise (SIGSTOP);
+  else if (g_str_equal (way, "closes-descriptors"))
+    for (int fd = 0; fd < 256; fd++)
+      close (fd);
+  while (counter_get (GATE) == 0)
+    pause ();
+  return NULL;
 }
 
 static void
@@ -105,6 +143,17 @@ act_as_owner (const char *role)
       counter_set (OWNER, 1);
       for (;;)
         g_main_context_iteration (NULL, TRUE);
+    }
+
+  if (g_str_equal (what, "has-bad-workers"))
+    {
+      for (guint i = 0; i < N_JOBS; i++)
+        wp_worker_pool_apply_async (owned, "resist", g_variant_new ("(sb)", owned_path, !wp_worker_pool_get_daemon (owned)),
+                                    NULL, NULL, on_applied, &outcomes[i]);
+      counter_wait (RESISTING, N_JOBS);
+      counter_set (OWNER, 1);
+      for (;;)
+        pause ();
     }
 
   if (g_str_equal (what, "handles-interrupt"))
@@ -218,6 +267,24 @@ test_killed (void)
   g_test_message ("Everything was gone after at most %" G_GINT64_FORMAT " ms", worst / 1000);
 }
 
+/* They have no say in it. */
+static void
+test_killed_above_bad_workers (void)
+{
+  const char *ways[] = { "blocks-signals", "ignores-signals", "closes-descriptors", "stops" };
+
+  for (guint i = 0; i < 2 * G_N_ELEMENTS (ways); i++)
+    {
+      g_autoptr (GSubprocess) owner = start_owner ("has-bad-workers", i % 2 == 0, ways[i / 2]);
+      gint64 start = g_get_monotonic_time ();
+
+      g_subprocess_force_exit (owner);
+      wait_for_owner (owner);
+      tree_wait_gone ();
+      g_test_message ("%s: %" G_GINT64_FORMAT " ms", ways[i / 2], (g_get_monotonic_time () - start) / 1000);
+    }
+}
+
 /* Exit */
 
 static void
@@ -306,6 +373,7 @@ test_interrupt_is_the_owners (void)
 
 static const FaultTest tests[] = {
   { "/owner/killed/nothing-lives-a-second-later", test_killed },
+  { "/owner/killed/bad-workers-end-too", test_killed_above_bad_workers, TRUE },
   { "/owner/exit/kills-daemonic-workers", test_exit_kills },
   { "/owner/exit/joins-the-others", test_exit_joins },
   { "/owner/signal/ends-everything", test_signal_ends },
@@ -320,6 +388,7 @@ main (int argc, char **argv)
   register_descend ();
   wp_register_function ("keep", keep, NULL, NULL);
   wp_register_function ("tick", tick, NULL, NULL);
+  wp_register_function ("resist", resist, NULL, NULL);
   if (act_as_worker (&status))
     return status;
   if (g_getenv (OWNER_VARIABLE) != NULL)
