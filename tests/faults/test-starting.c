@@ -22,7 +22,11 @@ enum
   GATE,
   N_ENDED,
   WORKER,
+  N_REFUSED,
 };
+
+/* Set in the environment of this program to make it a host that never becomes a worker. */
+#define CARELESS_VARIABLE "WP_TEST_CARELESS"
 
 /* Set in the environment of this program to make it an owner: the number of a start method, and "daemonic" or not. */
 #define OWNER_VARIABLE "WP_TEST_OWNER"
@@ -104,6 +108,39 @@ test_workers_of_apply_stay (void)
   g_assert_no_error (error);
   while (wp_worker_pool_get_n_workers (pool) > 0)
     g_thread_yield ();
+  join_pool (pool);
+}
+
+/* A host that does not ask whether it is one */
+
+static int
+act_as_careless_host (void)
+{
+  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (1);
+  g_autoptr (GError) error = NULL;
+
+  scratch_attach ();
+  g_assert_null (wp_worker_pool_apply (pool, "echo", NULL, NULL, NULL, &error));
+  g_assert_error (error, WP_ERROR, WP_ERROR_NESTED);
+  assert_message (error, "wp_worker_is_requested()");
+  counter_add (N_REFUSED, 1);
+
+  return EXIT_SUCCESS;
+}
+
+/* Its own pools would start it again, and so on without end. */
+static void
+test_careless_host (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_pool_by (WP_START_METHOD_SPAWN, 1);
+  g_autoptr (GError) error = NULL;
+
+  g_setenv (CARELESS_VARIABLE, "yes", TRUE);
+  g_assert_null (wp_worker_pool_apply (pool, "echo", NULL, NULL, NULL, &error));
+  g_unsetenv (CARELESS_VARIABLE);
+  g_assert_error (error, WP_ERROR, WP_ERROR_START_FAILED);
+  g_assert_cmpuint (counter_get (N_REFUSED), >=, 1);
+  g_assert_cmpuint (counter_get (N_REFUSED), <, 20);
   join_pool (pool);
 }
 
@@ -311,6 +348,7 @@ static const FaultTest tests[] = {
   { "/starting/jobs/nothing-starts-before-the-first-task", test_nothing_before_the_first_task },
   { "/starting/jobs/no-more-workers-than-tasks", test_no_more_than_tasks },
   { "/starting/keep-alive/workers-of-apply-stay", test_workers_of_apply_stay },
+  { "/starting/host/that-does-not-ask-has-no-pools", test_careless_host },
   { "/starting/process/reads-nothing-from-the-terminal", test_standard_input },
   { "/starting/context/is-of-the-worker", test_context },
   { "/starting/fork/handlers-of-exit-do-not-run", test_exit_handlers },
@@ -326,6 +364,8 @@ main (int argc, char **argv)
   wp_register_function ("get-standard-input", get_standard_input, NULL, NULL);
   wp_register_function ("use-context", use_context, NULL, NULL);
   wp_register_function ("stay", stay, NULL, NULL);
+  if (g_getenv (CARELESS_VARIABLE) != NULL)
+    return act_as_careless_host ();
   if (act_as_worker (&status))
     return status;
   if (g_getenv (OWNER_VARIABLE) != NULL)
