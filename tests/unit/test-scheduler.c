@@ -579,6 +579,73 @@ test_death_chunk_mates (void)
   tear_down (&fixture);
 }
 
+/* What waits on the worker is taken back before the kill, so that only the task that ran too long is lost. */
+static void
+test_expiry (void)
+{
+  Fixture fixture;
+  WpSchedulerBatch *batch;
+  WpAction chunk;
+  WpAction action;
+
+  set_up (&fixture, 1, 1);
+  start_all (&fixture, 1);
+  batch = add (&fixture, &(WpBatchPlan){ .chunk_size = 6 }, 6);
+  wp_scheduler_close (fixture.scheduler, batch);
+  chunk = expect_chunk (&fixture, 0, 0, 6);
+  report (&fixture, &chunk, 0, 2, MS, FALSE);
+
+  g_assert_false (wp_scheduler_task_expired (fixture.scheduler, 0, chunk.sequence, 1));
+  g_assert_false (wp_scheduler_task_expired (fixture.scheduler, 0, chunk.sequence, 6));
+  g_assert_false (wp_scheduler_task_expired (fixture.scheduler, 0, chunk.sequence + 1, 2));
+  expect_nothing (&fixture);
+
+  g_assert_true (wp_scheduler_task_expired (fixture.scheduler, 0, chunk.sequence, 2));
+  action = expect_action (&fixture, WP_ACTION_RECALL);
+  wp_scheduler_recalled (fixture.scheduler, 0, action.sequence, 3);
+  expect_kill (&fixture, 0, SIGKILL);
+  expect_nothing (&fixture);
+  g_assert_false (wp_scheduler_task_expired (fixture.scheduler, 0, chunk.sequence, 2));
+
+  wp_scheduler_worker_gone (fixture.scheduler, 0, TRUE, chunk.sequence, 2, fixture.now);
+  expect_failure (&fixture, 2, 1, WP_FAIL_WORKER_DIED);
+  expect_start (&fixture, 0);
+  wp_scheduler_worker_ready (fixture.scheduler, 0, TRUE);
+  chunk = expect_chunk (&fixture, 0, 3, 3);
+  finish (&fixture, &chunk, MS);
+  expect_action (&fixture, WP_ACTION_BATCH_ENDED);
+  tear_down (&fixture);
+}
+
+/* The task ended before the kill came, and the next one, which the pool could not take back, is not to blame. */
+static void
+test_expiry_in_time (void)
+{
+  Fixture fixture;
+  WpSchedulerBatch *batch;
+  WpAction chunk;
+
+  set_up (&fixture, 1, 1);
+  start_all (&fixture, 1);
+  batch = add (&fixture, &(WpBatchPlan){ .chunk_size = 6 }, 6);
+  wp_scheduler_close (fixture.scheduler, batch);
+  chunk = expect_chunk (&fixture, 0, 0, 6);
+
+  g_assert_true (wp_scheduler_task_expired (fixture.scheduler, 0, chunk.sequence, 0));
+  expect_action (&fixture, WP_ACTION_RECALL);
+  wp_scheduler_recalled (fixture.scheduler, 0, chunk.sequence, 4);
+  expect_kill (&fixture, 0, SIGKILL);
+  report (&fixture, &chunk, 0, 1, MS, FALSE);
+  wp_scheduler_worker_gone (fixture.scheduler, 0, TRUE, chunk.sequence, 1, fixture.now);
+  expect_start (&fixture, 0);
+  wp_scheduler_worker_ready (fixture.scheduler, 0, TRUE);
+  chunk = expect_chunk (&fixture, 0, 1, 5);
+  g_assert_cmpuint (chunk.attempt, ==, 0);
+  finish (&fixture, &chunk, MS);
+  expect_action (&fixture, WP_ACTION_BATCH_ENDED);
+  tear_down (&fixture);
+}
+
 static void
 test_death_salvage (void)
 {
@@ -914,6 +981,8 @@ main (int argc, char **argv)
   g_test_add_func ("/scheduler/balance/idle-worker-takes-half", test_balance);
   g_test_add_func ("/scheduler/balance/who-has-nothing-is-left-alone", test_balance_refused);
   g_test_add_func ("/scheduler/death/chunk-mates-are-requeued", test_death_chunk_mates);
+  g_test_add_func ("/scheduler/expiry/costs-one-task", test_expiry);
+  g_test_add_func ("/scheduler/expiry/too-late-costs-none", test_expiry_in_time);
   g_test_add_func ("/scheduler/death/finished-tasks-are-salvaged", test_death_salvage);
   g_test_add_func ("/scheduler/cancel/escalates-to-a-kill", test_cancel_escalates);
   g_test_add_func ("/scheduler/cancel/result-in-time-saves-the-worker", test_cancel_result_in_time);

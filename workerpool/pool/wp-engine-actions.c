@@ -431,6 +431,7 @@ run_action (WpEngine *self, const WpAction *action)
 
     case WP_ACTION_SEND_CHUNK:
       send_chunk (self, action);
+      wp_engine_watch_tasks (self, link, job);
       break;
 
     case WP_ACTION_RECALL:

@@ -142,6 +142,7 @@ take_started (WpEngine *self, WpLink *link, guint64 sequence, guint offset, GErr
     {
       link->started_sequence = sequence;
       link->started_offset = offset;
+      link->started_time = wp_engine_now ();
     }
   wp_engine_unlock (self);
 

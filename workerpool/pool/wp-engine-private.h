@@ -125,6 +125,10 @@ void         wp_engine_send_chunk_bytes (WpEngine            *self,
 void         wp_engine_unpark           (WpEngine *self, WpLink *link);
 /* Lends the link to the thread that holds the lock, if that can be: job->borrowed tells. */
 void         wp_engine_borrow_link      (WpEngine *self, WpLink *link, WpJob *job);
+/* After a chunk of the job was sent: sees to it that its tasks do not run for longer than they may. */
+void         wp_engine_watch_tasks      (WpEngine *self, WpLink *link, const WpJob *job);
+/* Ends what takes too long, starts and tasks; returns when to look again. For the engine's thread. */
+gint64       wp_engine_check_deadlines  (WpEngine *self, gint64 now);
 /* Ends the polling of the threads that have borrowed a link. */
 void         wp_engine_recall_links     (WpEngine *self);
 /* For the engine's thread: becomes the link's reader, waiting for it to be returned. */

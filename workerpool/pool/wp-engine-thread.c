@@ -321,36 +321,6 @@ handle_events (WpEngine *self)
     }
 }
 
-/* Ends workers that have not reported in; returns when to look again. */
-static gint64
-check_start_deadlines (WpEngine *self, gint64 now)
-{
-  gint64 next = G_MAXINT64;
-
-  for (guint i = 0; i < self->config.n_jobs; i++)
-    {
-      WpLink *link = self->links[i];
-
-      if (link->start_deadline == 0)
-        continue;
-
-      if (link->start_deadline > now)
-        {
-          next = MIN (next, link->start_deadline);
-          continue;
-        }
-
-      link->start_deadline = 0;
-      wp_engine_give_up_on (self, link,
-                  g_error_new (WP_ERROR, WP_ERROR_START_FAILED,
-                               "did not report in within %u ms (start-timeout); is its host a "
-                               "program that calls wp_worker_main()?",
-                               self->config.start_timeout));
-    }
-
-  return next;
-}
-
 static void
 run_calls (WpEngine *self)
 {
@@ -399,7 +369,7 @@ engine_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_dat
   /* From here on a wake-up is a new one. */
   wp_engine_set_wake_time (self, G_MAXINT64);
   wp_engine_pump (self);
-  wp_engine_wake_at (self, check_start_deadlines (self, now));
+  wp_engine_wake_at (self, wp_engine_check_deadlines (self, now));
   work = has_work (self);
   self->ended = self->state == ENGINE_STOPPED;
   wp_engine_unlock (self);

@@ -30,6 +30,7 @@ wp_job_new (WpEngine *engine, const char *function, WpTaskOptions *options, WpIt
       ordered = wp_task_options_get_ordered (options);
       self->on_error = wp_task_options_get_on_error (options);
       self->max_active_tasks = wp_task_options_get_max_active_tasks (options);
+      self->task_timeout = wp_task_options_get_task_timeout (options);
       self->plan.chunk_size = wp_task_options_get_chunk_size (options);
       self->plan.n_splits = wp_task_options_get_n_splits (options);
       self->plan.max_retries = wp_task_options_get_max_retries (options);

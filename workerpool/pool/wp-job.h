@@ -35,6 +35,7 @@ struct _WpJob
   char *function;
   WpOnError on_error;
   guint max_active_tasks; /* 0: the default */
+  guint task_timeout;     /* ms; 0: none */
   WpBatchPlan plan;
 
   /*< guarded by the engine's lock >*/

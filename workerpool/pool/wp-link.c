@@ -16,6 +16,7 @@ wp_link_new (guint id)
   WpLink *self = g_new0 (WpLink, 1);
 
   self->id = id;
+  self->task_deadline = G_MAXINT64;
 
   return self;
 }
@@ -34,8 +35,10 @@ wp_link_reset (WpLink *self)
   self->writing = FALSE;
   self->unwanted = FALSE;
   self->start_deadline = 0;
+  self->task_deadline = G_MAXINT64;
   self->started_sequence = 0;
   self->started_offset = 0;
+  self->started_time = 0;
   self->state = WP_LINK_ABSENT;
 }
 
@@ -175,6 +178,27 @@ wp_link_recall (WpLink *self, guint64 sequence, guint n_tasks, guint n_results, 
     return 0;
 
   return wp_board_recall (self->board, sequence, n_tasks, MIN (most, n_tasks - n_results));
+}
+
+gboolean
+wp_link_get_running (WpLink  *self,
+                     guint64  sequence,
+                     guint    n_tasks,
+                     guint    n_results,
+                     guint   *offset,
+                     gint64  *started)
+{
+  guint64 running;
+
+  if (self->board == NULL)
+    {
+      *offset = self->started_offset;
+      *started = self->started_time;
+      return wp_link_was_running (self, sequence, n_tasks, n_results);
+    }
+
+  return wp_board_get_running (self->board, &running, offset, started) && running == (sequence & G_MAXUINT32) &&
+         *offset >= n_results && *offset < n_tasks;
 }
 
 void

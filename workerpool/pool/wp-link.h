@@ -47,11 +47,13 @@ typedef struct
   int signal;       /* to be sent by the engine's thread, or 0 */
   gboolean unwanted; /* it is killed because it is not needed any more, not for what it did */
   gint64 start_deadline;
+  gint64 task_deadline; /* before it no task of the worker has run too long; G_MAXINT64: none can */
   GError *cause;    /* why the pool ended it, or what it did wrong; NULL: it ended by itself */
 
-  /* Without a board: the task it last reported to have started. */
+  /* Without a board: the task it last reported to have started, and when that was heard. */
   guint64 started_sequence;
   guint started_offset;
+  gint64 started_time;
 } WpLink;
 
 /* What a worker is told beside its number. */
@@ -77,6 +79,13 @@ guint8  *wp_link_make_head     (const char *function, guint64 first, guint n_tas
 void     wp_link_send_stop     (WpLink *self);
 /* How many tasks were taken back from the end of the chunk. */
 guint    wp_link_recall        (WpLink *self, guint64 sequence, guint n_tasks, guint n_results, guint most);
+/* The task that the worker runs, by its chunk, and since when. FALSE: none, or none that the pool knows of. */
+gboolean wp_link_get_running   (WpLink  *self,
+                                guint64  sequence,
+                                guint    n_tasks,
+                                guint    n_results,
+                                guint   *offset,
+                                gint64  *started);
 /* Asks the task that the chunk is at to stop. */
 void     wp_link_cancel_task   (WpLink *self, guint64 sequence, guint n_tasks, guint n_results);
 /* After its death: whether it was running a task of this chunk, of which n_results have ended. */

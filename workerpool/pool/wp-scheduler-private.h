@@ -103,6 +103,8 @@ struct _WpSchedulerWorker
   gint64 held_ns;
   gint64 since;    /* last hand-out or report */
   gint64 deadline; /* while it is in a list of deadlines */
+  guint64 expired_sequence; /* 0: it is not killed for a task that ran too long; else for that one */
+  guint expired_offset;
   GList service_link;
   GQueue *service; /* idle or roomy; NULL: it takes no chunk now */
   GList recallable_link;
@@ -227,6 +229,7 @@ void wp_scheduler_update_lists (WpScheduler *scheduler,
                                 gboolean touched);
 void wp_scheduler_review_cancel (WpScheduler *scheduler, WpSchedulerWorker *worker, gint64 now);
 void wp_scheduler_flag_running_task (WpScheduler *scheduler, WpSchedulerChunk *chunk);
+void wp_scheduler_expire_worker (WpScheduler *scheduler, WpSchedulerWorker *worker);
 void wp_scheduler_expire_deadlines (WpScheduler *scheduler, gint64 now);
 void wp_scheduler_end_workers (WpScheduler *scheduler, gint64 now);
 void wp_scheduler_add_chunk (WpScheduler *scheduler,

@@ -273,8 +273,25 @@ wp_scheduler_doom_worker (WpScheduler *scheduler, WpSchedulerWorker *worker, int
   queue_kill (scheduler, worker, signal_number);
 }
 
-/* The flag, or SIGTERM, did not end the cancelled task. What waits on this worker is taken back
- * before the signal, so that it costs no other task its turn. */
+/* What waits on this worker is taken back before the signal, so that it costs no other task its turn. */
+static void
+queue_recalls (WpScheduler *scheduler, WpSchedulerWorker *worker)
+{
+  for (GList *l = worker->chunks.head; l != NULL && worker->can_recall; l = l->next)
+    {
+      if (wp_scheduler_chunk_get_n_unreported (l->data) > 0)
+        wp_scheduler_queue_chunk_action (scheduler, WP_ACTION_RECALL, l->data);
+    }
+}
+
+void
+wp_scheduler_expire_worker (WpScheduler *scheduler, WpSchedulerWorker *worker)
+{
+  queue_recalls (scheduler, worker);
+  wp_scheduler_doom_worker (scheduler, worker, SIGKILL);
+}
+
+/* The flag, or SIGTERM, did not end the cancelled task. */
 static void
 escalate (WpScheduler *scheduler, WpSchedulerWorker *worker, gint64 now)
 {
@@ -285,11 +302,7 @@ escalate (WpScheduler *scheduler, WpSchedulerWorker *worker, gint64 now)
       return;
     }
 
-  for (GList *l = worker->chunks.head; l != NULL && worker->can_recall; l = l->next)
-    {
-      if (wp_scheduler_chunk_get_n_unreported (l->data) > 0)
-        wp_scheduler_queue_chunk_action (scheduler, WP_ACTION_RECALL, l->data);
-    }
+  queue_recalls (scheduler, worker);
 
   wp_scheduler_doom_worker (scheduler, worker, SIGTERM);
   set_deadline (worker, &scheduler->escalating,
@@ -343,4 +356,5 @@ wp_scheduler_start_worker (WpScheduler *scheduler, WpSchedulerWorker *worker)
 {
   wp_scheduler_set_worker_state (scheduler, worker, WP_SCHEDULER_WORKER_STARTING);
   worker->incarnation++;
+  worker->expired_sequence = 0;
 }

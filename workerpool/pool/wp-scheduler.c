@@ -366,14 +366,36 @@ wp_scheduler_recalled (WpScheduler *scheduler, guint worker_id, guint64 sequence
   wp_scheduler_update_lists (scheduler, worker, FALSE);
 }
 
+gboolean
+wp_scheduler_task_expired (WpScheduler *scheduler, guint worker_id, guint64 sequence, guint offset)
+{
+  WpSchedulerWorker *worker = wp_scheduler_get_worker (scheduler, worker_id);
+  WpSchedulerChunk *chunk;
+
+  if (worker->state != WP_SCHEDULER_WORKER_READY || scheduler->phase == WP_SCHEDULER_TERMINATED)
+    return FALSE;
+
+  chunk = wp_scheduler_worker_find_chunk (worker, sequence);
+  if (chunk == NULL || offset < chunk->n_results || offset >= chunk->n_tasks)
+    return FALSE;
+
+  worker->expired_sequence = sequence;
+  worker->expired_offset = offset;
+  wp_scheduler_expire_worker (scheduler, worker);
+
+  return TRUE;
+}
+
 /* The worker died in the middle of this task. */
 static void
 end_interrupted_task (WpScheduler *scheduler, const WpSchedulerChunk *chunk, guint offset)
 {
+  const WpSchedulerWorker *worker = chunk->worker;
   WpTaskRange range = { chunk->first + offset, 1, chunk->attempt };
 
-  /* The signal was meant for another batch's task. */
-  if (chunk->worker->state == WP_SCHEDULER_WORKER_DOOMED)
+  /* The signal was meant for another task. */
+  if (worker->state == WP_SCHEDULER_WORKER_DOOMED &&
+      (worker->expired_sequence != chunk->sequence || worker->expired_offset != offset))
     {
       wp_scheduler_put_back (scheduler, chunk->batch, range.first, 1, range.attempt);
     }
@@ -484,7 +506,8 @@ wp_scheduler_get_held (WpScheduler *scheduler, guint worker_id, WpHeldChunk *hel
     {
       WpSchedulerChunk *chunk = l->data;
 
-      held[n_filled++] = (WpHeldChunk){ chunk->sequence, chunk->n_tasks, chunk->n_results };
+      held[n_filled++] = (WpHeldChunk){ chunk->sequence, chunk->n_tasks, chunk->n_results,
+                                          chunk->batch->plan.tag };
     }
 
   return worker->chunks.length;

@@ -166,12 +166,17 @@ void              wp_scheduler_worker_gone  (WpScheduler *scheduler,
                                              guint        offset,
                                              gint64       now);
 
+/* That task of the chunk, which the worker runs, has run for longer than it may: the worker is killed for it. Nothing
+ * happens when it has ended meanwhile, or when the worker is ending anyway. FALSE then. */
+gboolean          wp_scheduler_task_expired (WpScheduler *scheduler, guint worker, guint64 sequence, guint offset);
+
 /* What the worker holds, oldest first: for the caller to compare with the claims. Returns the number of chunks. */
 typedef struct
 {
   guint64 sequence;
   guint n_tasks;     /* less what was taken back */
   guint n_results;   /* so many have ended */
+  gpointer tag;      /* of its batch's plan */
 } WpHeldChunk;
 guint             wp_scheduler_get_held     (WpScheduler *scheduler, guint worker, WpHeldChunk *held, guint n_held);
 

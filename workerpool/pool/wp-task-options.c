@@ -25,6 +25,7 @@ struct _WpTaskOptions
   guint n_splits;
   guint max_active_tasks;
   guint max_retries;
+  guint task_timeout;
   int priority;
   WpOnError on_error;
 };
@@ -43,6 +44,7 @@ enum
   PROP_N_SPLITS,
   PROP_MAX_ACTIVE_TASKS,
   PROP_MAX_RETRIES,
+  PROP_TASK_TIMEOUT,
   PROP_PRIORITY,
   PROP_ON_ERROR,
   N_PROPS
@@ -71,6 +73,9 @@ wp_task_options_get_property (GObject *object, guint prop_id, GValue *value, GPa
       break;
     case PROP_MAX_RETRIES:
       g_value_set_uint (value, self->max_retries);
+      break;
+    case PROP_TASK_TIMEOUT:
+      g_value_set_uint (value, self->task_timeout);
       break;
     case PROP_PRIORITY:
       g_value_set_int (value, self->priority);
@@ -107,6 +112,9 @@ wp_task_options_set_property (GObject      *object,
       break;
     case PROP_MAX_RETRIES:
       wp_task_options_set_max_retries (self, g_value_get_uint (value));
+      break;
+    case PROP_TASK_TIMEOUT:
+      wp_task_options_set_task_timeout (self, g_value_get_uint (value));
       break;
     case PROP_PRIORITY:
       wp_task_options_set_priority (self, g_value_get_int (value));
@@ -181,6 +189,21 @@ wp_task_options_class_init (WpTaskOptionsClass *klass)
    */
   properties[PROP_MAX_RETRIES] =
       g_param_spec_uint ("max-retries", NULL, NULL, 0, G_MAXUINT, 0, flags);
+  /**
+   * WpTaskOptions:task-timeout: (attributes org.gtk.Property.get=wp_task_options_get_task_timeout org.gtk.Property.set=wp_task_options_set_task_timeout)
+   *
+   * How long each task may run, in milliseconds, from the moment when its function is called; 0, the
+   * default, for any time. A task that runs longer fails alone, with `G_IO_ERROR_TIMED_OUT`, its worker is
+   * killed and replaced, and [property@TaskOptions:on-error] decides about the others. It runs again when
+   * [property@TaskOptions:max-retries] allows it, as after the death of its worker.
+   *
+   * A worker that is a thread cannot be killed: its task sees [method@TaskContext.is_cancelled], and fails
+   * when its function returns.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_TASK_TIMEOUT] =
+      g_param_spec_uint ("task-timeout", NULL, NULL, 0, G_MAXUINT, 0, flags);
   /**
    * WpTaskOptions:priority: (attributes org.gtk.Property.get=wp_task_options_get_priority org.gtk.Property.set=wp_task_options_set_priority)
    *
@@ -421,6 +444,45 @@ wp_task_options_set_max_retries (WpTaskOptions *self, guint max_retries)
 
   self->max_retries = max_retries;
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_MAX_RETRIES]);
+}
+
+/**
+ * wp_task_options_get_task_timeout: (attributes org.gtk.Method.get_property=task-timeout)
+ * @self: options
+ *
+ * Gets [property@TaskOptions:task-timeout].
+ *
+ * Returns: the time in milliseconds, or 0 for any time
+ *
+ * Since: 1.0
+ */
+guint
+wp_task_options_get_task_timeout (WpTaskOptions *self)
+{
+  g_return_val_if_fail (WP_IS_TASK_OPTIONS (self), 0);
+
+  return self->task_timeout;
+}
+
+/**
+ * wp_task_options_set_task_timeout: (attributes org.gtk.Method.set_property=task-timeout)
+ * @self: options
+ * @task_timeout: the time in milliseconds, or 0 for any time
+ *
+ * Sets [property@TaskOptions:task-timeout].
+ *
+ * Since: 1.0
+ */
+void
+wp_task_options_set_task_timeout (WpTaskOptions *self, guint task_timeout)
+{
+  g_return_if_fail (WP_IS_TASK_OPTIONS (self));
+
+  if (self->task_timeout == task_timeout)
+    return;
+
+  self->task_timeout = task_timeout;
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_TASK_TIMEOUT]);
 }
 
 /**

@@ -52,6 +52,10 @@ guint          wp_task_options_get_max_retries      (WpTaskOptions *self);
 WP_PUBLIC
 void           wp_task_options_set_max_retries      (WpTaskOptions *self, guint max_retries);
 WP_PUBLIC
+guint          wp_task_options_get_task_timeout     (WpTaskOptions *self);
+WP_PUBLIC
+void           wp_task_options_set_task_timeout     (WpTaskOptions *self, guint task_timeout);
+WP_PUBLIC
 int            wp_task_options_get_priority         (WpTaskOptions *self);
 WP_PUBLIC
 void           wp_task_options_set_priority         (WpTaskOptions *self, int priority);

@@ -389,6 +389,19 @@ add_to_way (WpWorker *self,
     task_error->message = g_strdup_printf ("%s ← worker %u (pid %d)", message, self->id, (int) getpid ());
 }
 
+static gboolean
+is_asked (WpWorker *self)
+{
+  return self->asked != NULL && g_atomic_int_get (self->asked);
+}
+
+static gboolean
+set_asked_error (GError **error)
+{
+  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CLOSED, "This worker was asked to end");
+  return FALSE;
+}
+
 /* The chunk's next task. FALSE without error: the pool has taken back it and what follows. */
 static gboolean
 claim_task (WpWorker *self,
@@ -399,11 +412,8 @@ claim_task (WpWorker *self,
 {
   guint offset;
 
-  if (self->asked != NULL && g_atomic_int_get (self->asked))
-    {
-      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CLOSED, "This worker was asked to end");
-      return FALSE;
-    }
+  if (is_asked (self))
+    return set_asked_error (error);
 
   if (!self->board_is_shared)
     return wp_outbox_announce (self->outbox, now, error);
@@ -468,6 +478,15 @@ run_chunk (WpWorker      *self,
           wp_task_context_begin (self->context, sequence, offset, head.first + offset);
           value = wp_task_run (function, head.function, self->context, args, &task_error);
           wp_task_context_end (self->context);
+
+          /* The task of a worker that was told to end has no result: this is as if it had been killed. */
+          if (is_asked (self))
+            {
+              g_clear_pointer (&value, g_variant_unref);
+              g_clear_error (&task_error);
+              return set_asked_error (error);
+            }
+
           if (task_error != NULL && (self->depth > 0 || wp_process_had_pool (self->is_thread)))
             add_to_way (self, task_error);
         }
