@@ -5,6 +5,7 @@
 /* The one header to include. */
 
 #include "channel/wp-error.h"
+#include "launch/wp-child-process.h"
 #include "launch/wp-launcher.h"
 #include "launch/wp-spawn-launcher.h"
 #include "launch/wp-worker-process.h"

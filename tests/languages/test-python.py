@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import sys
 import tempfile
 
@@ -618,6 +619,44 @@ def _():
     pool.stop_and_join(None)
     expect(Wp.unregister_function('cube'), 'there was no function to unregister')
     expect_equal(Wp.list_functions(), [])
+
+
+# A launcher in Python, which forks the interpreter by its own means.
+class ForkLauncher(Wp.Launcher):
+    def do_launch(self, worker_id):
+        ours, theirs = socket.socketpair()
+        connection = Gio.Socket.new_from_fd(ours.detach()).connection_factory_create_connection()
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                Wp.Worker.new_in_copy(theirs.detach(), parent).run()
+                status = 0
+            finally:
+                os._exit(status)
+        theirs.close()
+        return Wp.ChildProcess.new(pid, connection)
+
+
+loaded = []
+
+
+def look_at_memory(context, args, *data):
+    return GLib.Variant('(ii)', (os.getpid(), sum(loaded) + args.unpack()))
+
+
+@test('launcher/in-python-forks-the-interpreter')
+def _():
+    loaded[:] = [1, 2, 3]
+    Wp.register_function('look-at-memory', look_at_memory)
+    pool = Wp.WorkerPool(n_jobs=2, launcher=ForkLauncher())
+    results = pool.map('look-at-memory', numbers(*range(100)), None, None).unpack()
+    for i, (pid, total) in enumerate(results):
+        expect(pid != os.getpid(), 'the task ran in this process')
+        expect_equal(total, 6 + i)
+    pool.stop_and_join(None)
+    Wp.unregister_function('look-at-memory')
 
 
 def main():

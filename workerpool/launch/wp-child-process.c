@@ -12,6 +12,17 @@
 
 #include "channel/wp-error.h"
 
+/**
+ * WpChildProcess:
+ *
+ * A worker that is a child of this process, for a [class@Launcher] that makes its workers by a fork of its own, as
+ * that of a language which has to prepare its interpreter for one.
+ *
+ * The child is watched through a pidfd, by the thread that waits for it. That works also in a process that was
+ * forked itself, where no [class@Gio.Subprocess] would ever be seen to end.
+ *
+ * Since: 1.0
+ */
 struct _WpChildProcess
 {
   WpWorkerProcess parent_instance;
@@ -159,6 +170,22 @@ wp_child_process_init (WpChildProcess *self)
   self->pidfd = -1;
 }
 
+/**
+ * wp_child_process_new:
+ * @pid: the process identifier of a child that nobody else waits for
+ * @channel: (nullable): the pool's end of the worker's channel, a [class@Gio.SocketConnection] over an AF_UNIX stream
+ *   socket; `NULL` for a child that is no worker
+ * @error: return location for an error
+ *
+ * Takes over a child. It may be called in any thread.
+ *
+ * It fails with a `G_IO_ERROR` code when the system has no descriptor left to watch the child with, which then has
+ * been killed and reaped.
+ *
+ * Returns: (transfer full) (type WpChildProcess): the worker, or `NULL` with @error set
+ *
+ * Since: 1.0
+ */
 WpWorkerProcess *
 wp_child_process_new (int        pid,
                       GIOStream *channel,

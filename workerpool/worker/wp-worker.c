@@ -629,6 +629,20 @@ finish (WpWorker *worker,
   return explain_end (error);
 }
 
+static WpWorker *
+new_for_request (const WpWorkerRequest *request,
+                 WpChannel             *channel)
+{
+  WpWorker *self = g_object_new (WP_TYPE_WORKER, NULL);
+
+  self->channel = channel;
+  self->is_thread = request->is_thread;
+  self->asked = request->asked;
+  self->owner = request->parent;
+
+  return self;
+}
+
 /* Runs a worker in a copy or a thread of this process. */
 static int
 run_requested (const WpWorkerRequest *request)
@@ -646,13 +660,7 @@ run_requested (const WpWorkerRequest *request)
     channel = wp_worker_setup_copy (request, &error);
 
   if (channel != NULL)
-    {
-      worker = g_object_new (WP_TYPE_WORKER, NULL);
-      worker->channel = channel;
-      worker->is_thread = request->is_thread;
-      worker->asked = request->asked;
-      worker->owner = request->parent;
-    }
+    worker = new_for_request (request, channel);
 
   /* A copy has the contexts of what it was copied from, and no threads to iterate them. */
   context = g_main_context_new ();
@@ -739,6 +747,43 @@ wp_worker_new (GError **error)
   self->owner = wp_process_get_owner ();
 
   return self;
+}
+
+/**
+ * wp_worker_new_in_copy: (constructor)
+ * @channel: the worker's end of its channel, an AF_UNIX stream socket; taken
+ * @parent: the process identifier of the process that forked this one
+ * @error: return location for an error
+ *
+ * Takes the role of a worker in a process that was forked for it, in the only thread of that process.
+ *
+ * This is for a [class@Launcher] that forks by itself and returns a [class@ChildProcess]. From here on this process
+ * is killed when @parent ends, has none of the descriptors that it inherited but the standard streams and @channel,
+ * no handlers of signals but those for faults, and reads its standard input from /dev/null. Eventfds, by which the
+ * main contexts that it inherited wake themselves, are replaced by new ones. After [method@Worker.run] it should leave
+ * by _exit (), so that nothing ends twice that it has inherited.
+ *
+ * It fails with `G_IO_ERROR_CLOSED` when @parent has ended meanwhile.
+ *
+ * Returns: (transfer full): the worker of this process
+ *
+ * Since: 1.0
+ */
+WpWorker *
+wp_worker_new_in_copy (int      channel,
+                       int      parent,
+                       GError **error)
+{
+  const WpWorkerRequest request = { .channel = channel, .parent = parent };
+  WpChannel *opened;
+
+  g_return_val_if_fail (channel >= 0, NULL);
+  g_return_val_if_fail (parent > 0, NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  opened = wp_worker_setup_copy (&request, error);
+
+  return opened != NULL ? new_for_request (&request, opened) : NULL;
 }
 
 /**

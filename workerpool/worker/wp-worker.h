@@ -18,6 +18,8 @@ int       wp_worker_main         (void);
 WP_PUBLIC
 WpWorker *wp_worker_new          (GError **error);
 WP_PUBLIC
+WpWorker *wp_worker_new_in_copy  (int channel, int parent, GError **error);
+WP_PUBLIC
 guint     wp_worker_get_id       (WpWorker *self);
 WP_PUBLIC
 gboolean  wp_worker_run          (WpWorker *self, GError **error);
