@@ -294,10 +294,12 @@ static int
 act_as_owner_with_threads (void)
 {
   WpWorkerPool *pool = make_fork_pool (2);
+  g_autoptr (GError) error = NULL;
   GThread *thread;
 
   g_log_set_writer_func (count_messages, NULL, NULL);
-  apply_pid (pool);
+  wp_worker_pool_start (pool, &error);
+  g_assert_no_error (error);
   join_pool (pool);
   g_object_unref (pool);
   g_assert_cmpuint (counter_get (N_MESSAGES), ==, 0);

@@ -6,6 +6,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -17,6 +18,9 @@
 #include "helpers.h"
 #include "scratch.h"
 #include "tasks.h"
+
+/* Set in the environment of this program: how many processes it may have. */
+#define N_PROCESSES_VARIABLE "WP_TEST_N_PROCESSES"
 
 /* From here on this process gets only so many descriptors more. */
 static void
@@ -111,6 +115,19 @@ test_descriptors_run_out (void)
   join_pool (pool);
 }
 
+/* The limit is not for root; and it is a user's, who should have no other processes. */
+static void
+become_another_user (void)
+{
+  const uid_t uid = (uid_t) (100000 + getpid ());
+
+  if (getuid () == 0 && setresuid (uid, uid, uid) != 0)
+    g_error ("Cannot become another user");
+
+  /* Or nothing below /proc/self could be read. */
+  prctl (PR_SET_DUMPABLE, 1, 0, 0, 0);
+}
+
 static void
 test_few_processes (void)
 {
@@ -123,14 +140,7 @@ test_few_processes (void)
       return;
     }
 
-  /* The limit is not for root. */
-  if (getuid () == 0)
-    {
-      g_assert_cmpint (setresuid (65534, 65534, 65534), ==, 0);
-      /* Or nothing below /proc/self could be read. */
-      prctl (PR_SET_DUMPABLE, 1, 0, 0, 0);
-    }
-
+  become_another_user ();
   getrlimit (RLIMIT_NPROC, &limit);
   for (guint n = 0; n < 12; n++)
     {
@@ -141,6 +151,40 @@ test_few_processes (void)
     }
   g_assert_cmpint (setrlimit (RLIMIT_NPROC, &limit), ==, 0);
   use_poor_pool ();
+}
+
+/* What GLib does for the first subprocess has not been done: in a process of its own. */
+static int
+act_with_few_processes (const char *n)
+{
+  const struct rlimit limit = { (rlim_t) atoi (n), (rlim_t) atoi (n) };
+
+  if (setrlimit (RLIMIT_NPROC, &limit) != 0)
+    return EXIT_FAILURE;
+
+  use_poor_pool ();
+
+  return EXIT_SUCCESS;
+}
+
+static void
+test_few_processes_from_the_start (void)
+{
+  g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
+
+  for (guint n = 1; n < 8; n++)
+    {
+      g_autoptr (GSubprocessLauncher) launcher = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_NONE);
+      g_autofree char *value = g_strdup_printf ("%u", n);
+      g_autoptr (GSubprocess) process = NULL;
+      g_autoptr (GError) error = NULL;
+
+      g_subprocess_launcher_setenv (launcher, N_PROCESSES_VARIABLE, value, TRUE);
+      process = g_subprocess_launcher_spawn (launcher, &error, program, NULL);
+      g_assert_no_error (error);
+      g_assert_true (g_subprocess_wait_check (process, NULL, &error));
+      g_assert_no_error (error);
+    }
 }
 
 /* For this process and all that it starts. */
@@ -248,15 +292,25 @@ static const FaultTest tests[] = {
   { "/poor-system/few-descriptors", test_few_descriptors, TRUE },
   { "/poor-system/descriptors-run-out", test_descriptors_run_out },
   { "/poor-system/few-processes", test_few_processes },
+  { "/poor-system/few-processes-from-the-start", test_few_processes_from_the_start },
   { "/poor-system/no-memfd", test_no_memfd },
 };
 
 int
 main (int argc, char **argv)
 {
+  const gboolean is_poor = g_getenv (N_PROCESSES_VARIABLE) != NULL;
   int status;
 
+  if (is_poor && !wp_worker_is_requested ())
+    {
+      become_another_user ();
+      /* Its workers could not open the test's. */
+      g_unsetenv (SCRATCH_VARIABLE);
+    }
   if (act_as_worker (&status))
     return status;
+  if (is_poor)
+    return act_with_few_processes (g_getenv (N_PROCESSES_VARIABLE));
   return run_fault_tests (argc, argv, tests, G_N_ELEMENTS (tests));
 }

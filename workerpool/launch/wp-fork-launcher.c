@@ -19,11 +19,12 @@ struct _WpForkLauncher
 
 G_DEFINE_FINAL_TYPE (WpForkLauncher, wp_fork_launcher, WP_TYPE_LAUNCHER)
 
-/* The library's own threads hold none of the locks that a copy needs, or hold them across no fork. */
+/* The library's own threads hold none of the locks that a copy needs, or hold them across no fork. GIO's sleeps as long
+ * as the program does nothing with GIO, and is there as soon as there is a pool. */
 static gboolean
 is_own_thread (const char *name)
 {
-  return g_str_equal (name, WP_ENGINE_THREAD) || g_str_equal (name, WP_WORKER_THREAD) ||
+  return g_str_equal (name, "gmain") || g_str_equal (name, WP_ENGINE_THREAD) || g_str_equal (name, WP_WORKER_THREAD) ||
          g_str_equal (name, WP_OWNER_WATCH_THREAD);
 }
 

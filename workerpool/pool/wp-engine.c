@@ -10,6 +10,7 @@
 #include "channel/wp-board.h"
 #include "channel/wp-error.h"
 #include "channel/wp-process.h"
+#include "pool/wp-glib-thread.h"
 #include "pool/wp-live-engines.h"
 
 /* How long a worker that was asked to end may take before it is killed. */
@@ -218,6 +219,12 @@ ensure_thread (WpEngine *self, GError **error)
 
   if (self->state != ENGINE_IDLE)
     return TRUE;
+
+  if (!wp_glib_thread_ensure (&local_error))
+    {
+      g_set_error (error, WP_ERROR, WP_ERROR_START_FAILED, "the pool cannot start: %s", local_error->message);
+      return FALSE;
+    }
 
   self->epoll = epoll_create1 (EPOLL_CLOEXEC);
   if (self->epoll < 0 || !can_make_context ())
