@@ -19,13 +19,15 @@ struct _WpForkLauncher
 
 G_DEFINE_FINAL_TYPE (WpForkLauncher, wp_fork_launcher, WP_TYPE_LAUNCHER)
 
-/* The library's own threads hold none of the locks that a copy needs, or hold them across no fork. GIO's sleeps as long
- * as the program does nothing with GIO, and is there as soon as there is a pool. */
+/* The library's own threads hold none of the locks that a copy needs, or hold them across no fork. GLib's sleep as long
+ * as the program asks nothing of them, and are there as soon as there is a pool. */
 static gboolean
 is_own_thread (const char *name)
 {
-  return g_str_equal (name, "gmain") || g_str_equal (name, WP_ENGINE_THREAD) || g_str_equal (name, WP_WORKER_THREAD) ||
-         g_str_equal (name, WP_OWNER_WATCH_THREAD);
+  const char *const names[] = { "gmain", "pool-spawner", WP_ENGINE_THREAD, WP_WORKER_THREAD, WP_OWNER_WATCH_THREAD,
+                                NULL };
+
+  return g_strv_contains (names, name);
 }
 
 /* The threads of this process beside the first one and the library's own. */
