@@ -395,17 +395,43 @@ test_shared_pool (void)
 
 /* One batch for all: half of them push, half of them take. */
 
+static gboolean
+never (gpointer data)
+{
+  g_assert_not_reached ();
+}
+
+static void
+look_and_drop (gpointer data)
+{
+  g_autoptr (WpBatch) batch = data;
+
+  g_assert_cmpuint (wp_batch_get_n_pushed (batch), <=, N_THREADS * N_TASKS);
+}
+
+/* Waits in a context that ends right after, with a source in it whose end uses the batch. Whoever has the context last,
+ * and be it the thread that has answered, must not be in the middle of something. */
+static void
+push_in_passing (WpBatch *batch, guint64 value)
+{
+  g_autoptr (GMainContext) context = g_main_context_new ();
+  g_autoptr (GSource) source = g_timeout_source_new_seconds (G_MAXINT);
+  g_auto (Outcome) pushed = { 0 };
+
+  g_source_set_callback (source, never, g_object_ref (batch), look_and_drop);
+  g_source_attach (source, context);
+  g_main_context_push_thread_default (context);
+  wp_batch_push_async (batch, g_variant_new_uint64 (value), NULL, on_pushed, &pushed);
+  iterate_own_until (&pushed.done);
+  g_assert_no_error (pushed.error);
+  g_main_context_pop_thread_default (context);
+}
+
 static void
 push_share (Crowd *crowd, guint id)
 {
   for (guint i = 0; i < 2 * N_TASKS; i++)
-    {
-      g_auto (Outcome) pushed = { 0 };
-
-      wp_batch_push_async (crowd->batch, g_variant_new_uint64 (id / 2 * 2 * N_TASKS + i), NULL, on_pushed, &pushed);
-      iterate_own_until (&pushed.done);
-      g_assert_no_error (pushed.error);
-    }
+    push_in_passing (crowd->batch, id / 2 * 2 * N_TASKS + i);
 
   if (g_atomic_int_dec_and_test (&crowd->n_pushing))
     wp_batch_close (crowd->batch);

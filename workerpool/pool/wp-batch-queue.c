@@ -86,6 +86,9 @@ wp_batch_queue_take (WpBatchQueue *self)
 typedef struct
 {
   GTask *task;
+  /* Of a context of its own. Let go of there: whoever has the context last runs what is left in it, the caller's code,
+   * which may want the lock under which the answer is posted. */
+  WpDelivery *delivery; /* (nullable) */
   gboolean pushed;
   WpResult *result; /* (nullable) */
   GError *error;
@@ -96,6 +99,7 @@ give_answer (gpointer data)
 {
   g_autofree Answer *answer = data;
   g_autoptr (GTask) task = answer->task;
+  g_autoptr (WpDelivery) delivery G_GNUC_UNUSED = answer->delivery;
 
   wp_task_unwatch (task);
   if (answer->error != NULL)
@@ -113,23 +117,16 @@ static void
 answer_later (WpBatchQueue *self, GTask *task, gboolean pushed, WpResult *result, GError *error)
 {
   GMainContext *context = g_task_get_context (task);
-  Answer *answer = g_new (Answer, 1);
+  Answer *answer = g_new0 (Answer, 1);
 
   answer->task = task;
   answer->pushed = pushed;
   answer->result = result;
   answer->error = error;
 
-  if (context == wp_delivery_get_context (self->delivery))
-    {
-      wp_delivery_post (self->delivery, give_answer, answer, NULL);
-    }
-  else
-    {
-      g_autoptr (WpDelivery) delivery = wp_delivery_new (context);
-
-      wp_delivery_post (delivery, give_answer, answer, NULL);
-    }
+  if (context != wp_delivery_get_context (self->delivery))
+    answer->delivery = wp_delivery_new (context);
+  wp_delivery_post (answer->delivery != NULL ? answer->delivery : self->delivery, give_answer, answer, NULL);
 }
 
 static void
