@@ -605,7 +605,8 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
    * A function that a fork server calls once, after it has loaded the modules of [property@WorkerPool:preload] and
    * before it makes the first worker; `NULL`, the default, for none. It is named as the function of a task is, gets
    * the arguments `()`, and its value is dropped. The workers start with what it has left in memory; they inherit
-   * neither threads nor open files, so it should leave none.
+   * neither threads nor open files, so it should leave none. The first workers wait for it, so that
+   * [property@WorkerPool:start-timeout] has to leave room for it and for the modules.
    *
    * Only the start method `WP_START_METHOD_FORKSERVER` uses this; beside another one it has no effect. When the
    * function fails, or is not known, each start of a worker fails with `WP_ERROR_START_FAILED`.
