@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "pool/wp-delivery.h"
+#include "pool/wp-engine.h"
+#include "pool/wp-pool-signals.h"
+#include "pool/wp-worker-pool.h"
+
+G_BEGIN_DECLS
+
+/* What the pool's files share: wp-worker-pool.c is the object and its start, wp-worker-pool-settings.c its settings and
+ * counters, wp-worker-pool-calls.c what callers do. */
+
+#define WP_WORKER_POOL_MAX_N_JOBS G_MAXUINT16
+
+typedef enum
+{
+  WP_POOL_OPEN,
+  WP_POOL_JOINED,
+  WP_POOL_TERMINATED,
+  WP_POOL_INHERITED, /* by a copy of the process that made it */
+} WpPoolEnd;
+
+struct _WpWorkerPool
+{
+  GObject parent_instance;
+
+  WpDelivery *delivery; /* to the context in which the pool was made */
+  WpPoolSignals *signals;
+  guint generation; /* of the process that made it */
+
+  GMutex lock;
+  guint n_jobs;
+  gboolean daemon;
+  WpStartMethod start_method;
+  gboolean keep_alive;
+  char **host;
+  char **preload;
+  char *preload_function;
+  WpLauncher *launcher;
+  guint start_timeout;
+  guint grace_period;
+  WpEngine *engine; /* NULL before the first task; then for ever */
+  WpPoolEnd end;      /* how a pool ended that had no engine */
+};
+
+/* A copy of the process that made the pool has a copy of it: one without workers and without a thread, that may have
+ * been in the middle of a change. Here it becomes one that has ended, and what it had is never touched. To be called
+ * before the lock is taken. */
+void      wp_worker_pool_settle_copy       (WpWorkerPool *self);
+
+/* All return a reference. The first makes it; the second is NULL when there is none; the third, too, and then ends the
+ * pool that never started. */
+WpEngine *wp_worker_pool_ensure_engine     (WpWorkerPool *self, GError **error);
+WpEngine *wp_worker_pool_get_engine        (WpWorkerPool *self);
+WpEngine *wp_worker_pool_get_engine_to_end (WpWorkerPool *self, WpPoolEnd end);
+
+G_END_DECLS
