@@ -20,7 +20,7 @@
 static guint
 get_n_rounds (void)
 {
-  return g_test_slow () ? 50 : 2;
+  return g_test_slow () ? 10 : 2;
 }
 
 /* Threads that start together */
