@@ -97,6 +97,8 @@ wp_engine_new (const WpEngineConfig *config, const WpEngineObserver *observer, g
   g_atomic_ref_count_init (&self->ref_count);
   self->config = *config;
   self->config.launcher = g_object_ref (config->launcher);
+  if (config->settings.cpu_ids != NULL)
+    self->config.settings.cpu_ids = g_variant_ref (config->settings.cpu_ids);
   self->observer = observer;
   self->pool = pool;
   g_mutex_init (&self->lock);
@@ -160,6 +162,7 @@ wp_engine_unref (WpEngine *self)
   wp_scheduler_free (self->scheduler);
   g_clear_error (&self->start_error);
   g_object_unref (self->config.launcher);
+  g_clear_pointer (&self->config.settings.cpu_ids, g_variant_unref);
   if (self->recall >= 0)
     close (self->recall);
   g_cond_clear (&self->returned);

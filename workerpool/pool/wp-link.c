@@ -93,6 +93,17 @@ send_configuration (WpLink *self, const WpLinkSettings *settings, GError **error
   g_variant_dict_insert (&dict, WP_CONFIGURE_WORKER_ID, "u", self->id);
   g_variant_dict_insert (&dict, WP_CONFIGURE_DAEMON, "b", settings->daemon);
   g_variant_dict_insert (&dict, WP_CONFIGURE_DEPTH, "u", settings->depth);
+  if (settings->nice != 0)
+    g_variant_dict_insert (&dict, WP_CONFIGURE_NICE, "i", settings->nice);
+  if (settings->oom_score_adj != 0)
+    g_variant_dict_insert (&dict, WP_CONFIGURE_OOM, "i", settings->oom_score_adj);
+  if (settings->cpu_ids != NULL)
+    {
+      const gsize n_sets = g_variant_n_children (settings->cpu_ids);
+      g_autoptr (GVariant) set = g_variant_get_child_value (settings->cpu_ids, self->id % n_sets);
+
+      g_variant_dict_insert_value (&dict, WP_CONFIGURE_CPU_IDS, set);
+    }
   dictionary = g_variant_ref_sink (g_variant_dict_end (&dict));
   wp_payload_writer_add (writer, dictionary);
   body = wp_payload_writer_finish (writer);

@@ -61,6 +61,9 @@ typedef struct
 {
   gboolean daemon;
   guint depth; /* how many workers there are above it */
+  int nice;
+  int oom_score_adj;
+  GVariant *cpu_ids; /* aau, the sets of CPUs of one worker each, or of all; nullable */
 } WpLinkSettings;
 
 WpLink  *wp_link_new           (guint id);

@@ -41,6 +41,9 @@ struct _WpWorkerPool
   WpLauncher *launcher;
   guint start_timeout;
   guint grace_period;
+  int nice;
+  int oom_score_adj;
+  GVariant *cpu_ids; /* as the caller gave it */
   WpEngine *engine; /* NULL before the first task; then for ever */
   WpPoolEnd end;      /* how a pool ended that had no engine */
 };

@@ -292,6 +292,140 @@ wp_worker_pool_set_grace_period (WpWorkerPool *self, guint milliseconds)
 }
 
 /**
+ * wp_worker_pool_get_nice: (attributes org.gtk.Method.get_property=nice)
+ * @self: a pool
+ *
+ * Gets [property@WorkerPool:nice].
+ *
+ * Returns: what is added to the niceness, from -20 to 19
+ *
+ * Since: 1.0
+ */
+int
+wp_worker_pool_get_nice (WpWorkerPool *self)
+{
+  g_return_val_if_fail (WP_IS_WORKER_POOL (self), 0);
+
+  return self->nice;
+}
+
+/**
+ * wp_worker_pool_set_nice: (attributes org.gtk.Method.set_property=nice)
+ * @self: a pool
+ * @nice: what is added to the niceness, from -20 to 19
+ *
+ * Sets [property@WorkerPool:nice]. Once the pool has started this has no effect but a warning.
+ *
+ * Since: 1.0
+ */
+void
+wp_worker_pool_set_nice (WpWorkerPool *self, int nice)
+{
+  gboolean changed;
+
+  g_return_if_fail (WP_IS_WORKER_POOL (self));
+  g_return_if_fail (nice >= -20 && nice <= 19);
+
+  if (!begin_change (self, "nice"))
+    return;
+
+  changed = self->nice != nice;
+  self->nice = nice;
+  end_change (self, "nice", changed);
+}
+
+/**
+ * wp_worker_pool_get_oom_score_adj: (attributes org.gtk.Method.get_property=oom-score-adj)
+ * @self: a pool
+ *
+ * Gets [property@WorkerPool:oom-score-adj].
+ *
+ * Returns: what is added to the score, from 0 to 1000
+ *
+ * Since: 1.0
+ */
+int
+wp_worker_pool_get_oom_score_adj (WpWorkerPool *self)
+{
+  g_return_val_if_fail (WP_IS_WORKER_POOL (self), 0);
+
+  return self->oom_score_adj;
+}
+
+/**
+ * wp_worker_pool_set_oom_score_adj: (attributes org.gtk.Method.set_property=oom-score-adj)
+ * @self: a pool
+ * @oom_score_adj: what is added to the score, from 0 to 1000
+ *
+ * Sets [property@WorkerPool:oom-score-adj]. Once the pool has started this has no effect but a warning.
+ *
+ * Since: 1.0
+ */
+void
+wp_worker_pool_set_oom_score_adj (WpWorkerPool *self, int oom_score_adj)
+{
+  gboolean changed;
+
+  g_return_if_fail (WP_IS_WORKER_POOL (self));
+  g_return_if_fail (oom_score_adj >= 0 && oom_score_adj <= 1000);
+
+  if (!begin_change (self, "oom-score-adj"))
+    return;
+
+  changed = self->oom_score_adj != oom_score_adj;
+  self->oom_score_adj = oom_score_adj;
+  end_change (self, "oom-score-adj", changed);
+}
+
+/**
+ * wp_worker_pool_get_cpu_ids: (attributes org.gtk.Method.get_property=cpu-ids)
+ * @self: a pool
+ *
+ * Gets [property@WorkerPool:cpu-ids].
+ *
+ * Returns: (transfer none) (nullable): the CPUs, as they were set, or `NULL` for those of the owner
+ *
+ * Since: 1.0
+ */
+GVariant *
+wp_worker_pool_get_cpu_ids (WpWorkerPool *self)
+{
+  g_return_val_if_fail (WP_IS_WORKER_POOL (self), NULL);
+
+  return self->cpu_ids;
+}
+
+/**
+ * wp_worker_pool_set_cpu_ids: (attributes org.gtk.Method.set_property=cpu-ids)
+ * @self: a pool
+ * @cpu_ids: (nullable): the CPUs, or `NULL` for those of the owner; a floating reference is consumed
+ *
+ * Sets [property@WorkerPool:cpu-ids]. Once the pool has started this has no effect but a warning.
+ *
+ * Since: 1.0
+ */
+void
+wp_worker_pool_set_cpu_ids (WpWorkerPool *self, GVariant *cpu_ids)
+{
+  g_autoptr (GVariant) taken = cpu_ids != NULL ? g_variant_ref_sink (cpu_ids) : NULL;
+  gboolean changed;
+
+  g_return_if_fail (WP_IS_WORKER_POOL (self));
+  g_return_if_fail (cpu_ids == NULL || g_variant_is_of_type (cpu_ids, G_VARIANT_TYPE_ARRAY));
+
+  if (!begin_change (self, "cpu-ids"))
+    return;
+
+  changed = self->cpu_ids != taken;
+  if (changed)
+    {
+      g_clear_pointer (&self->cpu_ids, g_variant_unref);
+      self->cpu_ids = g_steal_pointer (&taken);
+    }
+  end_change (self, "cpu-ids", changed);
+}
+
+/**
  * wp_worker_pool_get_host: (attributes org.gtk.Method.get_property=host)
  * @self: a pool
  *

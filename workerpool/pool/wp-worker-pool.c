@@ -2,6 +2,8 @@
 
 #include "pool/wp-worker-pool-private.h"
 
+#include <unistd.h>
+
 #include "channel/wp-error.h"
 #include "channel/wp-process.h"
 #include "launch/wp-fork-launcher.h"
@@ -10,6 +12,7 @@
 #include "launch/wp-spawn-launcher.h"
 #include "launch/wp-thread-launcher.h"
 #include "pool/wp-cpu-count.h"
+#include "pool/wp-cpu-ids.h"
 
 /* The way of a task:
  *
@@ -85,6 +88,8 @@
 #define DEFAULT_START_TIMEOUT 10000
 /* Enough to finish a file or to roll back; short for somebody who has pressed Cancel. */
 #define DEFAULT_GRACE_PERIOD 500
+/* A tenth of the memory: an owner that holds more than its worker and that much is still killed first. */
+#define DEFAULT_OOM_SCORE_ADJ 100
 
 G_DEFINE_FINAL_TYPE (WpWorkerPool, wp_worker_pool, G_TYPE_OBJECT)
 
@@ -100,6 +105,9 @@ enum
   PROP_LAUNCHER,
   PROP_START_TIMEOUT,
   PROP_GRACE_PERIOD,
+  PROP_NICE,
+  PROP_OOM_SCORE_ADJ,
+  PROP_CPU_IDS,
   PROP_N_WORKERS,
   PROP_N_BUSY,
   PROP_N_QUEUED,
@@ -173,6 +181,7 @@ static WpEngine *
 make_engine (WpWorkerPool *self, GError **error)
 {
   g_autoptr (WpLauncher) launcher = NULL;
+  g_autoptr (GVariant) cpu_ids = NULL;
   WpEngineConfig config = { 0 };
 
   if (self->end == WP_POOL_INHERITED)
@@ -208,6 +217,13 @@ make_engine (WpWorkerPool *self, GError **error)
       return NULL;
     }
 
+  if (self->cpu_ids != NULL)
+    {
+      cpu_ids = wp_cpu_ids_normalize (self->cpu_ids, self->n_jobs, (guint) sysconf (_SC_NPROCESSORS_CONF), error);
+      if (cpu_ids == NULL)
+        return NULL;
+    }
+
   launcher = make_launcher (self, error);
   if (launcher == NULL)
     return NULL;
@@ -215,6 +231,9 @@ make_engine (WpWorkerPool *self, GError **error)
   config.n_jobs = self->n_jobs;
   config.settings.daemon = self->daemon;
   config.settings.depth = wp_process_get_depth ();
+  config.settings.nice = self->nice;
+  config.settings.oom_score_adj = self->oom_score_adj;
+  config.settings.cpu_ids = cpu_ids;
   config.keep_alive = self->keep_alive;
   config.start_timeout = self->start_timeout;
   config.grace_period = self->grace_period;
@@ -295,6 +314,15 @@ wp_worker_pool_get_property (GObject *object, guint prop_id, GValue *value, GPar
     case PROP_GRACE_PERIOD:
       g_value_set_uint (value, wp_worker_pool_get_grace_period (self));
       break;
+    case PROP_NICE:
+      g_value_set_int (value, wp_worker_pool_get_nice (self));
+      break;
+    case PROP_OOM_SCORE_ADJ:
+      g_value_set_int (value, wp_worker_pool_get_oom_score_adj (self));
+      break;
+    case PROP_CPU_IDS:
+      g_value_set_variant (value, wp_worker_pool_get_cpu_ids (self));
+      break;
     case PROP_N_WORKERS:
       g_value_set_uint (value, wp_worker_pool_get_n_workers (self));
       break;
@@ -346,6 +374,15 @@ wp_worker_pool_set_property (GObject *object, guint prop_id, const GValue *value
     case PROP_GRACE_PERIOD:
       wp_worker_pool_set_grace_period (self, g_value_get_uint (value));
       break;
+    case PROP_NICE:
+      wp_worker_pool_set_nice (self, g_value_get_int (value));
+      break;
+    case PROP_OOM_SCORE_ADJ:
+      wp_worker_pool_set_oom_score_adj (self, g_value_get_int (value));
+      break;
+    case PROP_CPU_IDS:
+      wp_worker_pool_set_cpu_ids (self, g_value_get_variant (value));
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
@@ -379,6 +416,7 @@ wp_worker_pool_finalize (GObject *object)
   g_clear_pointer (&self->preload, g_strfreev);
   g_clear_pointer (&self->preload_function, g_free);
   g_clear_object (&self->launcher);
+  g_clear_pointer (&self->cpu_ids, g_variant_unref);
   g_clear_pointer (&self->signals, wp_pool_signals_free);
   g_clear_pointer (&self->delivery, wp_delivery_unref);
   g_mutex_clear (&self->lock);
@@ -516,6 +554,43 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_GRACE_PERIOD] =
       g_param_spec_uint ("grace-period", NULL, NULL, 0, G_MAXUINT, DEFAULT_GRACE_PERIOD, writable);
   /**
+   * WpWorkerPool:nice: (attributes org.gtk.Property.get=wp_worker_pool_get_nice org.gtk.Property.set=wp_worker_pool_set_nice)
+   *
+   * What is added to the niceness of the workers, from -20 to 19, as by nice(2): higher numbers leave the
+   * processors, and the disks, to others. 0, the default, leaves it as the owner has it. Below 0 it needs a
+   * privilege; without it the worker logs a message and runs as it is.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_NICE] =
+      g_param_spec_int ("nice", NULL, NULL, -20, 19, 0, writable);
+  /**
+   * WpWorkerPool:oom-score-adj: (attributes org.gtk.Property.get=wp_worker_pool_get_oom_score_adj org.gtk.Property.set=wp_worker_pool_set_oom_score_adj)
+   *
+   * What is added to the workers' score by which the kernel chooses a process to kill when memory runs out,
+   * from 0 to 1000, in thousandths of the machine's memory. The default of 100 has workers, which cost a task, die
+   * before their owner. Workers that are threads have none of their own.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_OOM_SCORE_ADJ] =
+      g_param_spec_int ("oom-score-adj", NULL, NULL, 0, 1000, DEFAULT_OOM_SCORE_ADJ, writable);
+  /**
+   * WpWorkerPool:cpu-ids: (attributes org.gtk.Property.get=wp_worker_pool_get_cpu_ids org.gtk.Property.set=wp_worker_pool_set_cpu_ids)
+   *
+   * The CPUs that the workers may use; `NULL`, the default, for those of their owner. An array that has one element
+   * for all workers, or one for each: the number of a CPU, or an array of numbers. `[3]` holds all workers to
+   * CPU 3, `[0, 1, 2, 3]` each of four to one of its own, and `[[0, 1]]` all to the first two. The numbers are
+   * of the type `i`, `u` or `x`.
+   *
+   * It is checked when the pool starts, which fails with `G_IO_ERROR_INVALID_ARGUMENT` where numbers are out of
+   * range or repeated, or not for the pool's number of workers.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_CPU_IDS] =
+      g_param_spec_variant ("cpu-ids", NULL, NULL, G_VARIANT_TYPE_ARRAY, NULL, writable);
+  /**
    * WpWorkerPool:n-workers: (attributes org.gtk.Property.get=wp_worker_pool_get_n_workers)
    *
    * The number of workers that have started and not ended.
@@ -560,6 +635,7 @@ wp_worker_pool_init (WpWorkerPool *self)
   self->daemon = TRUE;
   self->start_timeout = DEFAULT_START_TIMEOUT;
   self->grace_period = DEFAULT_GRACE_PERIOD;
+  self->oom_score_adj = DEFAULT_OOM_SCORE_ADJ;
 }
 
 /**

@@ -56,6 +56,18 @@ guint               wp_worker_pool_get_grace_period     (WpWorkerPool *self);
 WP_PUBLIC
 void                wp_worker_pool_set_grace_period     (WpWorkerPool *self, guint milliseconds);
 WP_PUBLIC
+int                 wp_worker_pool_get_nice             (WpWorkerPool *self);
+WP_PUBLIC
+void                wp_worker_pool_set_nice             (WpWorkerPool *self, int nice);
+WP_PUBLIC
+int                 wp_worker_pool_get_oom_score_adj    (WpWorkerPool *self);
+WP_PUBLIC
+void                wp_worker_pool_set_oom_score_adj    (WpWorkerPool *self, int oom_score_adj);
+WP_PUBLIC
+GVariant           *wp_worker_pool_get_cpu_ids          (WpWorkerPool *self);
+WP_PUBLIC
+void                wp_worker_pool_set_cpu_ids          (WpWorkerPool *self, GVariant *cpu_ids);
+WP_PUBLIC
 guint               wp_worker_pool_get_n_workers        (WpWorkerPool *self);
 WP_PUBLIC
 guint               wp_worker_pool_get_n_busy           (WpWorkerPool *self);

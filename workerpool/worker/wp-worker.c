@@ -17,6 +17,7 @@
 #include "worker/wp-function-private.h"
 #include "worker/wp-outbox.h"
 #include "worker/wp-owner-watch.h"
+#include "worker/wp-placement.h"
 #include "worker/wp-program.h"
 #include "worker/wp-task.h"
 #include "worker/wp-task-context-private.h"
@@ -261,7 +262,10 @@ apply_settings (WpWorker      *self,
 {
   g_auto (WpPayloadReader) reader = { NULL };
   g_autoptr (GVariant) settings = NULL;
+  g_autoptr (GVariant) cpu_ids = NULL;
   gboolean daemonic = TRUE;
+  int oom_score_adj = 0;
+  int nice = 0;
   GError *read_error = NULL;
   WpRecord record;
 
@@ -281,8 +285,12 @@ apply_settings (WpWorker      *self,
 
   g_variant_lookup (settings, WP_CONFIGURE_WORKER_ID, "u", &self->id);
   g_variant_lookup (settings, WP_CONFIGURE_DAEMON, "b", &daemonic);
-
   g_variant_lookup (settings, WP_CONFIGURE_DEPTH, "u", &self->depth);
+  g_variant_lookup (settings, WP_CONFIGURE_NICE, "i", &nice);
+  g_variant_lookup (settings, WP_CONFIGURE_OOM, "i", &oom_score_adj);
+  cpu_ids = g_variant_lookup_value (settings, WP_CONFIGURE_CPU_IDS, G_VARIANT_TYPE ("au"));
+  /* The process of a thread is its owner's. */
+  wp_placement_apply (nice, self->is_thread ? 0 : oom_score_adj, cpu_ids);
 
   return take_place (self, daemonic, error);
 }
