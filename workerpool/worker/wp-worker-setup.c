@@ -19,6 +19,7 @@
 #include "channel/wp-process.h"
 #include "channel/wp-server-socket.h"
 #include "worker/wp-descriptors.h"
+#include "worker/wp-inherited-locks.h"
 #include "worker/wp-program.h"
 
 /* The kernel's limit for a thread's name, with its NUL. */
@@ -378,6 +379,7 @@ wp_worker_setup_copy (const WpWorkerRequest *request,
     }
 
   wp_descriptors_disown (request->channel);
+  wp_inherited_locks_begin_trial ();
 
   /* What the original had printed and not yet written it will write itself. */
   __fpurge (stdout);
@@ -392,6 +394,7 @@ wp_worker_setup_copy (const WpWorkerRequest *request,
   channel = wrap_socket (request->channel, error);
   forget_signal_handlers ();
   settle_signals ();
+  wp_inherited_locks_end_trial ();
 
   return channel;
 }
