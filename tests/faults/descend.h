@@ -10,9 +10,9 @@ G_BEGIN_DECLS
  *
  *   descend  (ssv), start methods separated by spaces, a function, and its arguments → what the function returns
  *
- * The task makes a pool of one worker by the first method, in which it descends further, or, below the last method, runs
- * the function. That pool's worker is daemonic, unless the method ends in LASTING; the others are not. It passes on the
- * task's own cancellation.
+ * The task makes a pool of one worker by the first method, in which it descends further, or, below the last method,
+ * runs the function. That pool's worker is daemonic, unless the method ends in LASTING; the others are not. It passes
+ * on the task's own cancellation.
  */
 
 #define LASTING "+"

@@ -6,8 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* A process above the test, to which every orphan of the test's descendants comes: nothing that was left behind can hide,
- * and what has ended is reaped without taking the end of a process from the pool that waits for it. */
+/* A process above the test, to which every orphan of the test's descendants comes: nothing that was left behind can
+ * hide, and what has ended is reaped without taking the end of a process from the pool that waits for it. */
 
 /* TRUE: this process was the reaper of a test program, which has ended so. In the test itself it returns FALSE. */
 gboolean act_as_reaper (char **argv, int *status);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What a plain fork () of a process that has pools gives its child: copies of them that do nothing, and the right to have
- * pools of its own. */
+/* What a plain fork () of a process that has pools gives its child: copies of them that do nothing, and the right to
+ * have pools of its own. */
 
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "census.h"
+#include "descend.h"
 #include "helpers.h"
 #include "scratch.h"
 #include "tasks.h"
@@ -295,11 +296,69 @@ test_exit (void)
   join_pool (pool);
 }
 
+/* Locks that were held */
+
+/* Keeps GLib's allocator busy, which has locks of its own before GLib 2.76. */
+static gpointer
+allocate (gpointer data)
+{
+  const int *stop = data;
+  gpointer pieces[400];
+
+  while (!g_atomic_int_get (stop))
+    {
+      for (guint i = 0; i < G_N_ELEMENTS (pieces); i++)
+        pieces[i] = g_slice_alloc (64);
+      for (guint i = 0; i < G_N_ELEMENTS (pieces); i++)
+        g_slice_free1 (64, pieces[i]);
+      g_thread_yield ();
+    }
+  return NULL;
+}
+
+/* A worker that is a copy may have been made while another thread held a lock. It is replaced by another one before it
+ * has a task to hang with. */
+static void
+test_held_locks (void)
+{
+  GThread *thread;
+  int stop = FALSE;
+
+  if (get_start_method () != WP_START_METHOD_FORK)
+    {
+      g_test_skip ("only workers that are copies of this process have its locks");
+      return;
+    }
+
+  thread = g_thread_new ("allocate", allocate, &stop);
+  for (guint i = 0; i < 40; i++)
+    {
+      g_autoptr (WpWorkerPool) pool = make_pool (1);
+      g_autoptr (GVariant) result = NULL;
+      g_autoptr (GError) error = NULL;
+
+      wp_worker_pool_set_daemon (pool, FALSE);
+      expect_end ("a copy of a process that allocates");
+      result = wp_worker_pool_apply (pool, "descend", make_descent ("fork", "echo", g_variant_new_uint64 (i)), NULL,
+                                     NULL, &error);
+      /* It may be that no copy was made at a good moment. */
+      if (result == NULL)
+        g_assert_error (error, WP_ERROR, WP_ERROR_START_FAILED);
+      else
+        g_assert_cmpuint (g_variant_get_uint64 (result), ==, i);
+      join_pool (pool);
+      expect_end (NULL);
+    }
+  g_atomic_int_set (&stop, TRUE);
+  g_thread_join (thread);
+}
+
 static const FaultTest tests[] = {
   { "/inherited/copies/inert-while-results-stream", test_while_results_stream },
   { "/inherited/copies/inert-before-the-start", test_before_the_start },
   { "/inherited/copies/inert-at-any-moment", test_any_moment },
   { "/inherited/copies/exit-joins-nothing", test_exit },
+  { "/inherited/locks/held-ones-hang-no-task", test_held_locks },
 };
 
 int
@@ -307,6 +366,7 @@ main (int argc, char **argv)
 {
   int status;
 
+  register_descend ();
   if (act_as_worker (&status))
     return status;
   return run_fault_tests (argc, argv, tests, G_N_ELEMENTS (tests));

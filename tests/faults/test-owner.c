@@ -148,8 +148,9 @@ act_as_owner (const char *role)
   if (g_str_equal (what, "has-bad-workers"))
     {
       for (guint i = 0; i < N_JOBS; i++)
-        wp_worker_pool_apply_async (owned, "resist", g_variant_new ("(sb)", owned_path, !wp_worker_pool_get_daemon (owned)),
-                                    NULL, NULL, on_applied, &outcomes[i]);
+        wp_worker_pool_apply_async (owned, "resist",
+                                    g_variant_new ("(sb)", owned_path, !wp_worker_pool_get_daemon (owned)), NULL, NULL,
+                                    on_applied, &outcomes[i]);
       counter_wait (RESISTING, N_JOBS);
       counter_set (OWNER, 1);
       for (;;)

@@ -225,7 +225,8 @@ check_daemonic (const Pairing *pairing)
 
   pool = make_pool_by (pairing->outer, 1);
   result = wp_worker_pool_apply (pool, "descend",
-                                 make_descent (pairing->path, "echo", g_variant_new_boolean (TRUE)), NULL, NULL, &error);
+                                 make_descent (pairing->path, "echo", g_variant_new_boolean (TRUE)), NULL, NULL,
+                                 &error);
   g_assert_null (result);
   g_assert_error (error, WP_ERROR, WP_ERROR_NESTED);
   assert_message (error,
@@ -251,7 +252,8 @@ test_daemonic (void)
 static GVariant *
 make_endless (const Pairing *pairing)
 {
-  return make_descent (pairing->path, pairing->thread_innermost ? "obey" : "hold", g_variant_new ("(uu)", RUNNING, GATE));
+  return make_descent (pairing->path, pairing->thread_innermost ? "obey" : "hold",
+                       g_variant_new ("(uu)", RUNNING, GATE));
 }
 
 static void
@@ -344,7 +346,8 @@ test_many (void)
       if ((i + 1) % 1000 == 0)
         g_test_message ("%u nested pools have ended", i + 1);
     }
-  g_test_message ("%u nested pools with an error ended, each within %" G_GINT64_FORMAT " ms; none hung", n, worst / 1000);
+  g_test_message ("%u nested pools with an error ended, each within %" G_GINT64_FORMAT " ms; none hung", n,
+                  worst / 1000);
 }
 
 static const FaultTest tests[] = {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Pools of every start method, inside of each other or not, that map while anything in their tree is killed, tasks fail,
- * and the pool is cancelled, joined, terminated or dropped at any moment: every task ends exactly once, and nothing is
- * left. A run is repeated with the seed that it has printed: --seed. */
+/* Pools of every start method, inside of each other or not, that map while anything in their tree is killed, tasks
+ * fail, and the pool is cancelled, joined, terminated or dropped at any moment: every task ends exactly once, and
+ * nothing is left. A run is repeated with the seed that it has printed: --seed. */
 
 #include <signal.h>
 #include <string.h>

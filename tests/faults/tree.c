@@ -190,7 +190,8 @@ tree_signal_at_random (GRand *rand, int signum)
     return FALSE;
 
   /* What the descriptor holds is still what was listed. */
-  sent = read_process (process->pid, &now) && now.state != 'Z' && is_of_the_tree (&now, tree) && send_signal (fd, signum);
+  sent = read_process (process->pid, &now) && now.state != 'Z' && is_of_the_tree (&now, tree) &&
+         send_signal (fd, signum);
   if (sent && signum == SIGSTOP)
     send_signal (fd, SIGKILL);
 

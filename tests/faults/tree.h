@@ -19,11 +19,11 @@ typedef struct
 /* Without the test itself; zombies count. (element-type TreeProcess) (transfer full) */
 GArray   *tree_list            (void);
 guint     tree_count           (void);
-/* Waits until none is left, and returns after how many microseconds; fails the test, and says what is left, when it does
- * not come to it. */
+/* Waits until none is left, and returns after how many microseconds; fails the test, and says what is left, when it
+ * does not come to it. */
 gint64    tree_wait_gone       (void);
-/* Sends a signal, or SIGSTOP and then SIGKILL if that is SIGSTOP, to one that is alive, and never to another process that
- * has its number by now; FALSE if there was none. */
+/* Sends a signal, and SIGKILL after SIGSTOP, to one that is alive, and never to another process that has its number by
+ * now; FALSE if there was none. */
 gboolean  tree_signal_at_random (GRand *rand, int signum);
 
 G_END_DECLS
