@@ -29,13 +29,25 @@ struct _WpTaskContext
   guint64 sequence;
   guint offset;
   guint64 task_index;
+
+  gpointer worker_state;
+  GDestroyNotify destroy_worker_state;
 };
 
 G_DEFINE_FINAL_TYPE (WpTaskContext, wp_task_context, G_TYPE_OBJECT)
 
 static void
+wp_task_context_finalize (GObject *object)
+{
+  wp_task_context_set_worker_state (WP_TASK_CONTEXT (object), NULL, NULL);
+
+  G_OBJECT_CLASS (wp_task_context_parent_class)->finalize (object);
+}
+
+static void
 wp_task_context_class_init (WpTaskContextClass *klass)
 {
+  G_OBJECT_CLASS (klass)->finalize = wp_task_context_finalize;
 }
 
 static void
@@ -162,4 +174,54 @@ wp_task_context_is_cancelled (WpTaskContext *self)
     self->poll (self->poll_data);
 
   return self->cancelled;
+}
+
+/**
+ * wp_task_context_get_worker_state: (skip)
+ * @self: a task context
+ *
+ * Gets what an earlier task of this worker has left for the next ones.
+ *
+ * Returns: (transfer none) (nullable): the state; `NULL` in a worker that has just started
+ *
+ * Since: 1.0
+ */
+gpointer
+wp_task_context_get_worker_state (WpTaskContext *self)
+{
+  g_return_val_if_fail (WP_IS_TASK_CONTEXT (self), NULL);
+
+  return self->worker_state;
+}
+
+/**
+ * wp_task_context_set_worker_state: (skip)
+ * @self: a task context
+ * @state: (nullable): what the next tasks of this worker find
+ * @destroy: (nullable): frees @state when it is replaced or the worker ends in order
+ *
+ * Keeps something in this worker for the tasks that come: a connection, a model, a cache.
+ *
+ * It belongs to this worker alone, also where workers are threads of one process, so that it needs no lock. A worker
+ * that takes the place of one that died starts without. Call this in the thread of the task.
+ *
+ * Since: 1.0
+ */
+void
+wp_task_context_set_worker_state (WpTaskContext *self,
+                                  gpointer       state,
+                                  GDestroyNotify destroy)
+{
+  GDestroyNotify destroy_before;
+  gpointer before;
+
+  g_return_if_fail (WP_IS_TASK_CONTEXT (self));
+
+  before = self->worker_state;
+  destroy_before = self->destroy_worker_state;
+  self->worker_state = state;
+  self->destroy_worker_state = destroy;
+
+  if (destroy_before != NULL && before != NULL)
+    destroy_before (before);
 }
