@@ -52,6 +52,8 @@ struct _WpWorkerPool
  * been in the middle of a change. Here it becomes one that has ended, and what it had is never touched. To be called
  * before the lock is taken. */
 void      wp_worker_pool_settle_copy       (WpWorkerPool *self);
+/* Settles a copy, and takes the lock. */
+GMutexLocker *wp_worker_pool_lock          (WpWorkerPool *self);
 
 /* All return a reference. The first makes it; the second is NULL when there is none; the third, too, and then ends the
  * pool that never started. */

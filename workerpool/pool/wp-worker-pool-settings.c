@@ -42,7 +42,11 @@ end_change (WpWorkerPool *self, const char *property, gboolean changed)
 guint
 wp_worker_pool_get_n_jobs (WpWorkerPool *self)
 {
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = NULL;
+
   g_return_val_if_fail (WP_IS_WORKER_POOL (self), 0);
+
+  locker = wp_worker_pool_lock (self);
 
   return self->n_jobs;
 }
@@ -88,7 +92,11 @@ wp_worker_pool_set_n_jobs (WpWorkerPool *self, guint n_jobs)
 gboolean
 wp_worker_pool_get_daemon (WpWorkerPool *self)
 {
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = NULL;
+
   g_return_val_if_fail (WP_IS_WORKER_POOL (self), FALSE);
+
+  locker = wp_worker_pool_lock (self);
 
   return self->daemon;
 }
@@ -132,7 +140,11 @@ wp_worker_pool_set_daemon (WpWorkerPool *self, gboolean daemon)
 WpStartMethod
 wp_worker_pool_get_start_method (WpWorkerPool *self)
 {
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = NULL;
+
   g_return_val_if_fail (WP_IS_WORKER_POOL (self), WP_START_METHOD_SPAWN);
+
+  locker = wp_worker_pool_lock (self);
 
   return self->start_method;
 }
@@ -175,7 +187,11 @@ wp_worker_pool_set_start_method (WpWorkerPool *self, WpStartMethod start_method)
 gboolean
 wp_worker_pool_get_keep_alive (WpWorkerPool *self)
 {
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = NULL;
+
   g_return_val_if_fail (WP_IS_WORKER_POOL (self), FALSE);
+
+  locker = wp_worker_pool_lock (self);
 
   return self->keep_alive;
 }
@@ -219,7 +235,11 @@ wp_worker_pool_set_keep_alive (WpWorkerPool *self, gboolean keep_alive)
 guint
 wp_worker_pool_get_start_timeout (WpWorkerPool *self)
 {
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = NULL;
+
   g_return_val_if_fail (WP_IS_WORKER_POOL (self), 0);
+
+  locker = wp_worker_pool_lock (self);
 
   return self->start_timeout;
 }
@@ -262,7 +282,11 @@ wp_worker_pool_set_start_timeout (WpWorkerPool *self, guint milliseconds)
 guint
 wp_worker_pool_get_grace_period (WpWorkerPool *self)
 {
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = NULL;
+
   g_return_val_if_fail (WP_IS_WORKER_POOL (self), 0);
+
+  locker = wp_worker_pool_lock (self);
 
   return self->grace_period;
 }
@@ -304,7 +328,11 @@ wp_worker_pool_set_grace_period (WpWorkerPool *self, guint milliseconds)
 int
 wp_worker_pool_get_nice (WpWorkerPool *self)
 {
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = NULL;
+
   g_return_val_if_fail (WP_IS_WORKER_POOL (self), 0);
+
+  locker = wp_worker_pool_lock (self);
 
   return self->nice;
 }
@@ -347,7 +375,11 @@ wp_worker_pool_set_nice (WpWorkerPool *self, int nice)
 int
 wp_worker_pool_get_oom_score_adj (WpWorkerPool *self)
 {
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = NULL;
+
   g_return_val_if_fail (WP_IS_WORKER_POOL (self), 0);
+
+  locker = wp_worker_pool_lock (self);
 
   return self->oom_score_adj;
 }

@@ -132,8 +132,8 @@ wp_worker_pool_settle_copy (WpWorkerPool *self)
   self->delivery = wp_delivery_new (NULL);
 }
 
-static GMutexLocker *
-lock_pool (WpWorkerPool *self)
+GMutexLocker *
+wp_worker_pool_lock (WpWorkerPool *self)
 {
   wp_worker_pool_settle_copy (self);
 
@@ -245,7 +245,7 @@ make_engine (WpWorkerPool *self, GError **error)
 WpEngine *
 wp_worker_pool_ensure_engine (WpWorkerPool *self, GError **error)
 {
-  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = lock_pool (self);
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = wp_worker_pool_lock (self);
 
   if (self->engine == NULL)
     self->engine = make_engine (self, error);
@@ -256,7 +256,7 @@ wp_worker_pool_ensure_engine (WpWorkerPool *self, GError **error)
 WpEngine *
 wp_worker_pool_get_engine (WpWorkerPool *self)
 {
-  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = lock_pool (self);
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = wp_worker_pool_lock (self);
 
   return self->engine != NULL ? wp_engine_ref (self->engine) : NULL;
 }
@@ -264,7 +264,7 @@ wp_worker_pool_get_engine (WpWorkerPool *self)
 WpEngine *
 wp_worker_pool_get_engine_to_end (WpWorkerPool *self, WpPoolEnd end)
 {
-  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = lock_pool (self);
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = wp_worker_pool_lock (self);
 
   if (self->engine != NULL)
     return wp_engine_ref (self->engine);
