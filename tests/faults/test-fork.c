@@ -234,6 +234,30 @@ test_output (void)
   g_assert_cmpstr (buffer, ==, "worker owner ");
 }
 
+static GVariant *
+draw (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
+{
+  return g_variant_new_uint32 (g_random_int ());
+}
+
+static void
+test_random (void)
+{
+  guint32 drawn[3];
+
+  g_random_int ();
+  for (guint i = 0; i < G_N_ELEMENTS (drawn); i++)
+    {
+      g_autoptr (WpWorkerPool) pool = make_fork_pool (1);
+      g_autoptr (GVariant) result = apply (pool, "draw", NULL);
+
+      drawn[i] = g_variant_get_uint32 (result);
+      join_pool (pool);
+    }
+  /* That three are the same by chance happens once in 2^64 times. */
+  g_assert_false (drawn[0] == drawn[1] && drawn[1] == drawn[2]);
+}
+
 /* A copy whose thread waits for a lock for ever */
 
 static void
@@ -341,6 +365,7 @@ static const FaultTest tests[] = {
   { "/fork/has/eventfds-of-its-own", test_eventfd },
   { "/fork/has/no-handler-of-the-owner", test_signals },
   { "/fork/has/output-of-its-own", test_output },
+  { "/fork/has/random-numbers-of-its-own", test_random },
   { "/fork/hangs/once-and-is-forked-again", test_hang },
   { "/fork/hangs/always-is-an-error", test_hang_always },
   { "/fork/message/once-and-only-with-other-threads", test_message },
@@ -356,6 +381,7 @@ main (int argc, char **argv)
   wp_register_function ("wake-descriptor", wake_descriptor, NULL, NULL);
   wp_register_function ("get-handler", get_handler, NULL, NULL);
   wp_register_function ("print", print, NULL, NULL);
+  wp_register_function ("draw", draw, NULL, NULL);
   if (act_as_worker (&status))
     return status;
 

@@ -11,6 +11,7 @@
 #include <glib-unix.h>
 
 #include "channel/wp-error.h"
+#include "launch/wp-worker-process-private.h"
 
 /**
  * WpChildProcess:
@@ -127,28 +128,6 @@ wp_child_process_wait_async (WpWorkerProcess    *process,
   g_source_attach (source, g_task_get_context (task));
 }
 
-static gboolean
-wp_child_process_wait_finish (WpWorkerProcess *process,
-                              GAsyncResult    *result,
-                              int             *status,
-                              GError         **error)
-{
-  GError *wait_error = NULL;
-  gssize value;
-
-  g_return_val_if_fail (g_task_is_valid (result, process), FALSE);
-
-  value = g_task_propagate_int (G_TASK (result), &wait_error);
-  if (wait_error != NULL)
-    {
-      g_propagate_error (error, wait_error);
-      return FALSE;
-    }
-
-  *status = (int) value;
-  return TRUE;
-}
-
 static void
 wp_child_process_class_init (WpChildProcessClass *klass)
 {
@@ -161,7 +140,7 @@ wp_child_process_class_init (WpChildProcessClass *klass)
   process_class->get_pid = wp_child_process_get_pid;
   process_class->send_signal = wp_child_process_send_signal;
   process_class->wait_async = wp_child_process_wait_async;
-  process_class->wait_finish = wp_child_process_wait_finish;
+  process_class->wait_finish = wp_worker_process_finish_wait;
 }
 
 static void

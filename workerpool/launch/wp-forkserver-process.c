@@ -10,6 +10,7 @@
 #include <glib-unix.h>
 
 #include "launch/wp-forkserver.h"
+#include "launch/wp-worker-process-private.h"
 
 /* Thousands of times what a fork or a wait takes; a server that says nothing for that long is stopped or hangs. */
 #define ANSWER_TIMEOUT (2 * G_TIME_SPAN_SECOND)
@@ -188,28 +189,6 @@ wp_forkserver_process_wait_async (WpWorkerProcess    *process,
     g_ptr_array_add (self->waits, g_steal_pointer (&task));
 }
 
-static gboolean
-wp_forkserver_process_wait_finish (WpWorkerProcess *process,
-                                   GAsyncResult    *result,
-                                   int             *status,
-                                   GError         **error)
-{
-  GError *wait_error = NULL;
-  gssize value;
-
-  g_return_val_if_fail (g_task_is_valid (result, process), FALSE);
-
-  value = g_task_propagate_int (G_TASK (result), &wait_error);
-  if (wait_error != NULL)
-    {
-      g_propagate_error (error, wait_error);
-      return FALSE;
-    }
-
-  *status = (int) value;
-  return TRUE;
-}
-
 static void
 wp_forkserver_process_class_init (WpForkserverProcessClass *klass)
 {
@@ -222,7 +201,7 @@ wp_forkserver_process_class_init (WpForkserverProcessClass *klass)
   process_class->get_pid = wp_forkserver_process_get_pid;
   process_class->send_signal = wp_forkserver_process_send_signal;
   process_class->wait_async = wp_forkserver_process_wait_async;
-  process_class->wait_finish = wp_forkserver_process_wait_finish;
+  process_class->wait_finish = wp_worker_process_finish_wait;
 }
 
 static void

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "launch/wp-spawned-process.h"
+#include "launch/wp-worker-process-private.h"
 
 #include <signal.h>
 
@@ -81,28 +82,6 @@ wp_spawned_process_wait_async (WpWorkerProcess    *process,
   g_subprocess_wait_async (self->subprocess, cancellable, on_subprocess_ended, g_steal_pointer (&task));
 }
 
-static gboolean
-wp_spawned_process_wait_finish (WpWorkerProcess *process,
-                                GAsyncResult    *result,
-                                int             *status,
-                                GError         **error)
-{
-  GError *wait_error = NULL;
-  gssize value;
-
-  g_return_val_if_fail (g_task_is_valid (result, process), FALSE);
-
-  value = g_task_propagate_int (G_TASK (result), &wait_error);
-  if (wait_error != NULL)
-    {
-      g_propagate_error (error, wait_error);
-      return FALSE;
-    }
-
-  *status = (int) value;
-  return TRUE;
-}
-
 static void
 wp_spawned_process_class_init (WpSpawnedProcessClass *klass)
 {
@@ -115,7 +94,7 @@ wp_spawned_process_class_init (WpSpawnedProcessClass *klass)
   process_class->get_pid = wp_spawned_process_get_pid;
   process_class->send_signal = wp_spawned_process_send_signal;
   process_class->wait_async = wp_spawned_process_wait_async;
-  process_class->wait_finish = wp_spawned_process_wait_finish;
+  process_class->wait_finish = wp_worker_process_finish_wait;
 }
 
 static void

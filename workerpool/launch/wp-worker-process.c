@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "launch/wp-worker-process.h"
+#include "launch/wp-worker-process-private.h"
 
 /**
  * WpWorkerProcess:
@@ -161,4 +161,26 @@ wp_worker_process_wait_finish (WpWorkerProcess *self,
 
   /* Subclasses may then always store a status. */
   return klass->wait_finish (self, result, status != NULL ? status : &local_status, error);
+}
+
+gboolean
+wp_worker_process_finish_wait (WpWorkerProcess *self,
+                               GAsyncResult    *result,
+                               int             *status,
+                               GError         **error)
+{
+  GError *wait_error = NULL;
+  gssize value;
+
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+
+  value = g_task_propagate_int (G_TASK (result), &wait_error);
+  if (wait_error != NULL)
+    {
+      g_propagate_error (error, wait_error);
+      return FALSE;
+    }
+
+  *status = (int) value;
+  return TRUE;
 }

@@ -8,6 +8,7 @@
 #include <stdio_ext.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -364,6 +365,16 @@ wp_worker_setup_server (GError **error)
   return fd;
 }
 
+/* Else all copies would draw the same numbers, and make the same identifiers with g_uuid_string_random (). */
+static void
+renew_random (void)
+{
+  guint32 seed;
+
+  if (getrandom (&seed, sizeof seed, GRND_NONBLOCK) == sizeof seed)
+    g_random_set_seed (seed);
+}
+
 WpChannel *
 wp_worker_setup_copy (const WpWorkerRequest *request,
                       GError               **error)
@@ -392,6 +403,7 @@ wp_worker_setup_copy (const WpWorkerRequest *request,
     }
 
   channel = wrap_socket (request->channel, error);
+  renew_random ();
   forget_signal_handlers ();
   settle_signals ();
   wp_inherited_locks_end_trial ();
