@@ -277,8 +277,11 @@ test_killed_above_bad_workers (void)
   for (guint i = 0; i < 2 * G_N_ELEMENTS (ways); i++)
     {
       g_autoptr (GSubprocess) owner = start_owner ("has-bad-workers", i % 2 == 0, ways[i / 2]);
-      gint64 start = g_get_monotonic_time ();
+      gint64 start;
 
+      if (g_str_equal (ways[i / 2], "stops"))
+        tree_wait_stopped ();
+      start = g_get_monotonic_time ();
       g_subprocess_force_exit (owner);
       wait_for_owner (owner);
       tree_wait_gone ();

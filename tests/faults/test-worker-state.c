@@ -102,7 +102,7 @@ static void
 test_replaced (void)
 {
   g_autoptr (WpWorkerPool) pool = make_pool (1);
-  g_autoptr (GVariant) first = apply (pool, "count-tasks");
+  g_autoptr (GVariant) first G_GNUC_UNUSED = apply (pool, "count-tasks");
   g_autoptr (GVariant) second = apply (pool, "replace-state");
 
   g_assert_true (g_variant_get_boolean (second));
@@ -115,7 +115,7 @@ static void
 test_death (void)
 {
   g_autoptr (WpWorkerPool) pool = make_pool (1);
-  g_autoptr (GVariant) first = apply (pool, "count-tasks");
+  g_autoptr (GVariant) first G_GNUC_UNUSED = apply (pool, "count-tasks");
   g_autoptr (GVariant) second = NULL;
   g_autoptr (GVariant) dead = NULL;
   g_autoptr (GError) error = NULL;

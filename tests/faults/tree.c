@@ -198,3 +198,22 @@ tree_signal_at_random (GRand *rand, int signum)
   close (fd);
   return sent;
 }
+
+void
+tree_wait_stopped (void)
+{
+  const gint64 end_time = g_get_monotonic_time () + PATIENCE_S * G_TIME_SPAN_SECOND;
+
+  for (;;)
+    {
+      g_autoptr (GArray) processes = tree_list ();
+
+      for (guint i = 0; i < processes->len; i++)
+        if (g_array_index (processes, TreeProcess, i).state == 'T')
+          return;
+
+      if (g_get_monotonic_time () > end_time)
+        g_error ("No process has stopped");
+      g_thread_yield ();
+    }
+}

@@ -11,6 +11,8 @@
 
 /* How the pool names the function that lists the others, which every host has. */
 #define LIST_FUNCTION "“workerpool:functions”"
+/* What the pool calls it. */
+#define LIST_NAME "“the list of functions”"
 
 /* Which functions are there? */
 typedef struct
@@ -59,8 +61,8 @@ explain (const char *what, GError *error)
     return;
 
   reason = g_strdup (error->message);
-  replace (&reason, " for " LIST_FUNCTION, "");
-  replace (&reason, " while it ran task 0 of " LIST_FUNCTION, " while it listed them");
+  replace (&reason, " for " LIST_NAME, "");
+  replace (&reason, " while it ran task 0 of " LIST_NAME, " while it listed them");
   replace (&reason, LIST_FUNCTION, "the list of functions");
 
   g_free (error->message);

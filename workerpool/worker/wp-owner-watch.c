@@ -6,11 +6,35 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "channel/wp-process.h"
 
+/* Longer than the pools' end takes when nothing is in its way, and short of a second. */
+#define END_TIMEOUT_NS (700 * 1000 * 1000)
+
 static gboolean has_ended; /* atomic */
+static timer_t end_timer;
+static gboolean has_end_timer;
+
+/* A task may stop this process at the very moment, this thread with it. The kernel's SIGKILL comes all the same. */
+static void
+make_end_timer (void)
+{
+  struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL };
+
+  has_end_timer = timer_create (CLOCK_MONOTONIC, &event, &end_timer) == 0;
+}
+
+static void
+start_end_timer (void)
+{
+  const struct itimerspec once = { .it_value = { .tv_nsec = END_TIMEOUT_NS } };
+
+  if (has_end_timer)
+    timer_settime (end_timer, 0, &once, NULL);
+}
 
 /* A thread of its own: tasks run in the worker's, may run for hours, and may block any signal. */
 static gpointer
@@ -21,6 +45,7 @@ watch_owner (gpointer data)
   while (poll (&owner, 1, -1) < 0 && errno == EINTR)
     continue;
 
+  start_end_timer ();
   g_atomic_int_set (&has_ended, TRUE);
   wp_process_end_pools ();
   /* The whole group, which this worker leads: with whatever its tasks have left behind. */
@@ -39,6 +64,7 @@ wp_owner_watch_start (int owner)
 
   if (fd < 0)
     return FALSE;
+  make_end_timer ();
 
   /* Signals are for the thread that runs the tasks. */
   sigfillset (&all);
