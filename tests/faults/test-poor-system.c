@@ -21,6 +21,8 @@
 
 /* Set in the environment of this program: how many processes it may have. */
 #define N_PROCESSES_VARIABLE "WP_TEST_N_PROCESSES"
+/* Likewise: how many descriptors it gets beyond those that it starts with. */
+#define N_DESCRIPTORS_VARIABLE "WP_TEST_N_DESCRIPTORS"
 
 /* From here on this process gets only so many descriptors more. */
 static void
@@ -167,24 +169,49 @@ act_with_few_processes (const char *n)
   return EXIT_SUCCESS;
 }
 
+static int
+act_with_few_descriptors (const char *n)
+{
+  struct rlimit limit;
+
+  /* Whoever makes a pool has one. */
+  g_main_context_default ();
+  limit_descriptors (atoi (n), &limit);
+  use_poor_pool ();
+
+  return EXIT_SUCCESS;
+}
+
 static void
-test_few_processes_from_the_start (void)
+start_poor_processes (const char *variable, guint first, guint end)
 {
   g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
 
-  for (guint n = 1; n < 8; n++)
+  for (guint n = first; n < end; n++)
     {
       g_autoptr (GSubprocessLauncher) launcher = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_NONE);
       g_autofree char *value = g_strdup_printf ("%u", n);
       g_autoptr (GSubprocess) process = NULL;
       g_autoptr (GError) error = NULL;
 
-      g_subprocess_launcher_setenv (launcher, N_PROCESSES_VARIABLE, value, TRUE);
+      g_subprocess_launcher_setenv (launcher, variable, value, TRUE);
       process = g_subprocess_launcher_spawn (launcher, &error, program, NULL);
       g_assert_no_error (error);
       g_assert_true (g_subprocess_wait_check (process, NULL, &error));
       g_assert_no_error (error);
     }
+}
+
+static void
+test_few_processes_from_the_start (void)
+{
+  start_poor_processes (N_PROCESSES_VARIABLE, 1, 8);
+}
+
+static void
+test_few_descriptors_from_the_start (void)
+{
+  start_poor_processes (N_DESCRIPTORS_VARIABLE, 0, 6);
 }
 
 /* For this process and all that it starts. */
@@ -289,7 +316,8 @@ test_no_memfd (void)
 }
 
 static const FaultTest tests[] = {
-  { "/poor-system/few-descriptors", test_few_descriptors, TRUE },
+  { "/poor-system/few-descriptors", test_few_descriptors },
+  { "/poor-system/few-descriptors-from-the-start", test_few_descriptors_from_the_start },
   { "/poor-system/descriptors-run-out", test_descriptors_run_out },
   { "/poor-system/few-processes", test_few_processes },
   { "/poor-system/few-processes-from-the-start", test_few_processes_from_the_start },
@@ -312,5 +340,7 @@ main (int argc, char **argv)
     return status;
   if (is_poor)
     return act_with_few_processes (g_getenv (N_PROCESSES_VARIABLE));
+  if (g_getenv (N_DESCRIPTORS_VARIABLE) != NULL)
+    return act_with_few_descriptors (g_getenv (N_DESCRIPTORS_VARIABLE));
   return run_fault_tests (argc, argv, tests, G_N_ELEMENTS (tests));
 }

@@ -66,6 +66,7 @@ typedef struct
   gboolean is_thread; /* else a copy, made for this */
   const int *asked;   /* a thread: not 0 once it should end; atomic, outlives the worker */
   gconstpointer pool; /* a thread: what its pool is known by here */
+  GMainContext *context; /* a thread: its own; taken */
 } WpWorkerRequest;
 
 /* Runs a worker to its end and returns its exit status. */

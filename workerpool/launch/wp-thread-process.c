@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "channel/wp-context.h"
 #include "channel/wp-process.h"
 
 /* What the thread and the object share. The thread may outlive the object. */
@@ -171,15 +172,27 @@ wp_thread_process_new (int           worker_fd,
                        gconstpointer pool,
                        GError      **error)
 {
-  g_autoptr (WpThreadProcess) self = g_object_new (WP_TYPE_THREAD_PROCESS, NULL);
-  Life *life = g_new0 (Life, 1);
+  g_autoptr (WpThreadProcess) self = NULL;
+  g_autoptr (GMainContext) context = NULL;
+  Life *life;
 
+  /* Here, where there is somebody to tell of an error. */
+  context = wp_context_new (error);
+  if (context == NULL)
+    {
+      close (worker_fd);
+      return NULL;
+    }
+
+  self = g_object_new (WP_TYPE_THREAD_PROCESS, NULL);
+  life = g_new0 (Life, 1);
   g_atomic_ref_count_init (&life->ref_count);
   g_mutex_init (&life->lock);
   life->request.channel = worker_fd;
   life->request.is_thread = TRUE;
   life->request.asked = &life->asked;
   life->request.pool = pool;
+  life->request.context = context;
 
   self->life = life;
   self->channel = g_object_ref (channel);
@@ -192,6 +205,7 @@ wp_thread_process_new (int           worker_fd,
       close (worker_fd);
       return NULL;
     }
+  g_steal_pointer (&context);
 
   return WP_WORKER_PROCESS (g_steal_pointer (&self));
 }

@@ -4,10 +4,10 @@
 
 #include <errno.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "channel/wp-board.h"
+#include "channel/wp-context.h"
 #include "channel/wp-error.h"
 #include "channel/wp-process.h"
 #include "pool/wp-glib-thread.h"
@@ -201,19 +201,6 @@ wp_engine_is_stopped (WpEngine *self)
   return self->state == ENGINE_STOPPED;
 }
 
-/* GLib ends the process when it cannot make the descriptor by which a context is woken. */
-static gboolean
-can_make_context (void)
-{
-  int fd = eventfd (0, EFD_CLOEXEC);
-
-  if (fd < 0)
-    return FALSE;
-
-  close (fd);
-  return TRUE;
-}
-
 /* FALSE when the system has no thread or descriptor left. */
 static gboolean
 ensure_thread (WpEngine *self, GError **error)
@@ -230,15 +217,21 @@ ensure_thread (WpEngine *self, GError **error)
     }
 
   self->epoll = epoll_create1 (EPOLL_CLOEXEC);
-  if (self->epoll < 0 || !can_make_context ())
+  if (self->epoll < 0)
     {
       g_set_error (error, WP_ERROR, WP_ERROR_START_FAILED, "the pool cannot start: %s",
                    g_strerror (errno));
+      return FALSE;
+    }
+
+  self->context = wp_context_new (&local_error);
+  if (self->context == NULL)
+    {
+      g_set_error (error, WP_ERROR, WP_ERROR_START_FAILED, "the pool cannot start: %s", local_error->message);
       close_epoll (self);
       return FALSE;
     }
 
-  self->context = g_main_context_new ();
   self->source = wp_engine_source_new (self);
   g_source_attach (self->source, self->context);
 

@@ -2,6 +2,8 @@
 
 #include "pool/wp-glib-thread.h"
 
+#include "channel/wp-context.h"
+
 /* Hundreds of times what the end of a thread takes. */
 #define PROBE_TIMEOUT_US (20 * G_TIME_SPAN_MILLISECOND)
 
@@ -48,7 +50,8 @@ wp_glib_thread_ensure (GError **error)
   if (g_type_from_name ("GTask") != 0)
     return TRUE;
 
-  if (!try_thread (error))
+  /* The thread has a main context. */
+  if (!try_thread (error) || !wp_context_can_be_made (error))
     return FALSE;
 
   g_type_ensure (G_TYPE_TASK);

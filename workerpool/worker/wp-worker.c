@@ -670,8 +670,9 @@ run_requested (const WpWorkerRequest *request)
   if (channel != NULL)
     worker = new_for_request (request, channel);
 
-  /* A copy has the contexts of what it was copied from, and no threads to iterate them. */
-  context = g_main_context_new ();
+  /* A copy has the contexts of what it was copied from, and no threads to iterate them; and room for descriptors, since
+   * it has closed those. */
+  context = request->is_thread ? request->context : g_main_context_new ();
   g_main_context_push_thread_default (context);
   status = finish (worker, error);
   g_main_context_pop_thread_default (context);
