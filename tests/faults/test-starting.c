@@ -2,6 +2,7 @@
 
 /* What a program can rely on when it makes a pool and chooses how its workers come to life. */
 
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -343,6 +344,58 @@ test_threads_have_no_process (void)
   g_assert_cmpuint (n_started, ==, 1);
 }
 
+/* Standard streams */
+
+static GVariant *
+print (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
+{
+  const char text[] = "This is no frame, and long enough to be taken for the head of one.\n";
+  gboolean printed = FALSE;
+
+  for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
+    if (write (fd, text, strlen (text)) > 0)
+      printed = TRUE;
+
+  return g_variant_new_boolean (printed);
+}
+
+/* The numbers of the streams that are closed are the next to be given. */
+static void
+print_by_each_method (void)
+{
+  const WpStartMethod methods[] = { WP_START_METHOD_SPAWN, WP_START_METHOD_FORK, WP_START_METHOD_FORKSERVER };
+
+  for (guint i = 0; i < G_N_ELEMENTS (methods); i++)
+    {
+      g_autoptr (WpWorkerPool) pool = make_pool_by (methods[i], 3);
+      g_autoptr (WpTaskOptions) options = make_options (1, 0, WP_ON_ERROR_STOP);
+      g_autoptr (GVariant) results = NULL;
+      g_autoptr (GError) error = NULL;
+
+      results = wp_worker_pool_map (pool, "print", make_indices (12), options, NULL, &error);
+      g_assert_no_error (error);
+      g_assert_cmpuint (g_variant_n_children (results), ==, 12);
+      join_pool (pool);
+    }
+}
+
+static void
+test_closed_streams (void)
+{
+  if (!g_test_subprocess ())
+    {
+      g_test_trap_subprocess (NULL, 0, 0);
+      g_test_trap_assert_passed ();
+      return;
+    }
+
+  close (STDOUT_FILENO);
+  close (STDERR_FILENO);
+  print_by_each_method ();
+  close (STDIN_FILENO);
+  print_by_each_method ();
+}
+
 static const FaultTest tests[] = {
   { "/starting/jobs/affinity-is-respected", test_affinity },
   { "/starting/jobs/nothing-starts-before-the-first-task", test_nothing_before_the_first_task },
@@ -350,6 +403,7 @@ static const FaultTest tests[] = {
   { "/starting/keep-alive/workers-of-apply-stay", test_workers_of_apply_stay },
   { "/starting/host/that-does-not-ask-has-no-pools", test_careless_host },
   { "/starting/process/reads-nothing-from-the-terminal", test_standard_input },
+  { "/starting/process/prints-nothing-into-its-channel", test_closed_streams },
   { "/starting/context/is-of-the-worker", test_context },
   { "/starting/fork/handlers-of-exit-do-not-run", test_exit_handlers },
   { "/starting/owner/exec-ends-workers", test_exec },
@@ -364,6 +418,7 @@ main (int argc, char **argv)
   wp_register_function ("get-standard-input", get_standard_input, NULL, NULL);
   wp_register_function ("use-context", use_context, NULL, NULL);
   wp_register_function ("stay", stay, NULL, NULL);
+  wp_register_function ("print", print, NULL, NULL);
   if (g_getenv (CARELESS_VARIABLE) != NULL)
     return act_as_careless_host ();
   if (act_as_worker (&status))

@@ -756,7 +756,7 @@ wp_forkserver_start (const char *const *argv,
   g_queue_init (&self->received);
   g_queue_init (&self->outgoing);
 
-  if (socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+  if (!wp_socket_pair_new (SOCK_SEQPACKET, fds))
     {
       int saved_errno = errno;
 

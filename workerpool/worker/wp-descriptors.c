@@ -35,6 +35,12 @@ renew_eventfd (const char *name, int fd)
   return TRUE;
 }
 
+gboolean
+wp_descriptors_is_standard (int fd)
+{
+  return fd <= STDERR_FILENO && (fcntl (fd, F_GETFD) & FD_CLOEXEC) == 0;
+}
+
 void
 wp_descriptors_disown (int keep)
 {
@@ -53,9 +59,23 @@ wp_descriptors_disown (int keep)
     {
       int fd = atoi (entry->d_name);
 
-      if (fd > STDERR_FILENO && fd != keep && fd != dirfd (folder) && !renew_eventfd (entry->d_name, fd))
+      if (!wp_descriptors_is_standard (fd) && fd != keep && fd != dirfd (folder) && !renew_eventfd (entry->d_name, fd))
         close (fd);
     }
 
   closedir (folder);
+}
+
+void
+wp_descriptors_fill_standard (void)
+{
+  int fd;
+
+  /* The lowest number that is free is given. */
+  do
+    fd = open ("/dev/null", O_RDWR);
+  while (fd >= 0 && fd <= STDERR_FILENO);
+
+  if (fd >= 0)
+    close (fd);
 }

@@ -298,6 +298,7 @@ take_role (GError **error)
   if (!wp_worker_setup_check_owner (wp_process_get_owner (), error))
     return NULL;
 
+  wp_descriptors_fill_standard ();
   settle_name ();
 
   return g_steal_pointer (&channel);
@@ -390,6 +391,7 @@ wp_worker_setup_copy (const WpWorkerRequest *request,
     }
 
   wp_descriptors_disown (request->channel);
+  wp_descriptors_fill_standard ();
   wp_inherited_locks_begin_trial ();
 
   /* What the original had printed and not yet written it will write itself. */
@@ -398,7 +400,8 @@ wp_worker_setup_copy (const WpWorkerRequest *request,
   null_fd = open ("/dev/null", O_RDONLY | O_CLOEXEC);
   if (null_fd >= 0)
     {
-      dup2 (null_fd, STDIN_FILENO);
+      if (wp_descriptors_is_standard (STDIN_FILENO))
+        dup2 (null_fd, STDIN_FILENO);
       close (null_fd);
     }
 
