@@ -502,6 +502,17 @@ test_host_cannot_be_run (void)
 }
 
 static void
+test_host_exits (void)
+{
+  const char *failing[] = { "/bin/false", NULL };
+  const char *done[] = { "/bin/true", NULL };
+
+  check_host (failing, WP_TRANSPORT_SOCKET, 0, "exited with status 1 before it reported in; is its host");
+  check_host (done, WP_TRANSPORT_SOCKET, 0, "exited with status 0 before it reported in; is its host");
+  check_host (failing, WP_TRANSPORT_STDIO, 0, "worker 0");
+}
+
+static void
 test_host_never_answers (void)
 {
   const char *silent[] = { "/bin/sleep", "1000", NULL };
@@ -729,6 +740,7 @@ static const FaultTest tests[] = {
   { "/bad-input/size/very-many-workers", test_very_many_workers, TRUE },
   { "/bad-input/size/chunks", test_chunks },
   { "/bad-input/host/cannot-be-run", test_host_cannot_be_run },
+  { "/bad-input/host/exits-at-once", test_host_exits },
   { "/bad-input/host/never-answers", test_host_never_answers },
   { "/bad-input/host/prints-into-its-channel", test_host_prints_first },
   { "/bad-input/host/prints-beside-its-channel", test_host_prints_aside },

@@ -263,6 +263,10 @@ wp_link_describe_exit (WpLink *self, int status)
   if (WIFSIGNALED (status))
     how = g_strdup_printf ("was killed by signal %d (%s)", WTERMSIG (status),
                            g_strsignal (WTERMSIG (status)));
+  else if (WIFEXITED (status) && self->state == WP_LINK_STARTING)
+    how = g_strdup_printf ("exited with status %d before it reported in; is its host a program that calls "
+                           "wp_worker_main()?",
+                           WEXITSTATUS (status));
   else if (WIFEXITED (status))
     how = g_strdup_printf ("exited with status %d", WEXITSTATUS (status));
   else
