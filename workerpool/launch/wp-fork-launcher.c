@@ -12,6 +12,10 @@
 #include "launch/wp-channel-pair.h"
 #include "launch/wp-child-process.h"
 
+/* A thread names itself as soon as it runs, for which it may have to wait on a busy machine. */
+#define NAMING_TIMEOUT_US (100 * G_TIME_SPAN_MILLISECOND)
+#define NAMING_PAUSE_US 500
+
 struct _WpForkLauncher
 {
   WpLauncher parent_instance;
@@ -30,16 +34,21 @@ is_own_thread (const char *name)
   return g_strv_contains (names, name);
 }
 
-/* The threads of this process beside the first one and the library's own. */
+/* The threads of this process beside the first one and the library's own; and whether one has the name of the first,
+ * as those have that are just being made. */
 static guint
-count_other_threads (void)
+count_other_threads (gboolean *has_unnamed)
 {
   DIR *folder = opendir ("/proc/self/task");
+  g_autofree char *first = NULL;
   struct dirent *entry;
   guint n_threads = 0;
 
+  *has_unnamed = FALSE;
   if (folder == NULL)
     return 0;
+  if (g_file_get_contents ("/proc/self/comm", &first, NULL, NULL))
+    g_strchomp (first);
 
   while ((entry = readdir (folder)) != NULL)
     {
@@ -49,10 +58,31 @@ count_other_threads (void)
       if (entry->d_name[0] == '.' || atoi (entry->d_name) == (int) getpid () || !g_file_get_contents (path, &name, NULL, NULL))
         continue;
 
-      if (!is_own_thread (g_strchomp (name)))
-        n_threads++;
+      if (is_own_thread (g_strchomp (name)))
+        continue;
+
+      n_threads++;
+      if (g_strcmp0 (name, first) == 0)
+        *has_unnamed = TRUE;
     }
   closedir (folder);
+
+  return n_threads;
+}
+
+/* GLib's thread may have been made a moment ago, for this very pool. */
+static guint
+count_named_threads (void)
+{
+  const gint64 end_time = g_get_monotonic_time () + NAMING_TIMEOUT_US;
+  gboolean has_unnamed;
+  guint n_threads = count_other_threads (&has_unnamed);
+
+  while (has_unnamed && g_get_monotonic_time () < end_time)
+    {
+      g_usleep (NAMING_PAUSE_US);
+      n_threads = count_other_threads (&has_unnamed);
+    }
 
   return n_threads;
 }
@@ -66,7 +96,7 @@ warn_of_threads (void)
   if (g_atomic_int_get (&warned))
     return;
 
-  n_threads = count_other_threads ();
+  n_threads = count_named_threads ();
   if (n_threads == 0 || !g_atomic_int_compare_and_exchange (&warned, FALSE, TRUE))
     return;
 
