@@ -396,6 +396,66 @@ test_closed_streams (void)
   print_by_each_method ();
 }
 
+/* Programs */
+
+static GVariant *
+run_synchronously (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
+{
+  const char *argv[] = { "echo", "said", NULL };
+  g_autofree char *output = NULL;
+  int status;
+
+  if (!g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &output, NULL, &status, error) ||
+      !g_spawn_check_wait_status (status, error))
+    return NULL;
+
+  return g_variant_new_string (output);
+}
+
+static GVariant *
+run_subprocess (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
+{
+  g_autoptr (GSubprocess) subprocess = NULL;
+  g_autofree char *output = NULL;
+
+  subprocess = g_subprocess_new (G_SUBPROCESS_FLAGS_STDOUT_PIPE, error, "echo", "said", NULL);
+  if (subprocess == NULL || !g_subprocess_communicate_utf8 (subprocess, NULL, NULL, &output, NULL, error) ||
+      !g_subprocess_wait_check (subprocess, NULL, error))
+    return NULL;
+
+  return g_variant_new_string (output);
+}
+
+static void
+assert_runs (WpStartMethod method, const char *function)
+{
+  g_autoptr (WpWorkerPool) pool = make_pool_by (method, 1);
+  g_autoptr (GVariant) result = NULL;
+  g_autoptr (GError) error = NULL;
+
+  expect_end (function);
+  result = wp_worker_pool_apply (pool, function, NULL, NULL, NULL, &error);
+  expect_end (NULL);
+  g_assert_no_error (error);
+  g_assert_cmpstr (g_variant_get_string (result, NULL), ==, "said\n");
+  join_pool (pool);
+}
+
+static void
+test_programs (void)
+{
+  WpStartMethod methods[4];
+  const guint n = list_start_methods (methods);
+
+  for (guint i = 0; i < n; i++)
+    {
+      assert_runs (methods[i], "run-synchronously");
+      /* Its end is seen by a thread of GLib's, which a copy of this process has not. */
+      if (methods[i] != WP_START_METHOD_FORK)
+        assert_runs (methods[i], "run-subprocess");
+    }
+}
+
 static const FaultTest tests[] = {
   { "/starting/jobs/affinity-is-respected", test_affinity },
   { "/starting/jobs/nothing-starts-before-the-first-task", test_nothing_before_the_first_task },
@@ -404,6 +464,7 @@ static const FaultTest tests[] = {
   { "/starting/host/that-does-not-ask-has-no-pools", test_careless_host },
   { "/starting/process/reads-nothing-from-the-terminal", test_standard_input },
   { "/starting/process/prints-nothing-into-its-channel", test_closed_streams },
+  { "/starting/process/runs-programs", test_programs },
   { "/starting/context/is-of-the-worker", test_context },
   { "/starting/fork/handlers-of-exit-do-not-run", test_exit_handlers },
   { "/starting/owner/exec-ends-workers", test_exec },
@@ -418,6 +479,8 @@ main (int argc, char **argv)
   wp_register_function ("get-standard-input", get_standard_input, NULL, NULL);
   wp_register_function ("use-context", use_context, NULL, NULL);
   wp_register_function ("stay", stay, NULL, NULL);
+  wp_register_function ("run-synchronously", run_synchronously, NULL, NULL);
+  wp_register_function ("run-subprocess", run_subprocess, NULL, NULL);
   wp_register_function ("print", print, NULL, NULL);
   if (g_getenv (CARELESS_VARIABLE) != NULL)
     return act_as_careless_host ();
