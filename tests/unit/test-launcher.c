@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "bracketed-tests.h"
+#include "launch/wp-child-process.h"
 #include "worker-peer.h"
 
 /* More descriptors than a launch needs. */
@@ -306,6 +307,30 @@ on_wait_cancelled (GObject      *source,
   *cancelled = TRUE;
 }
 
+/* In a process group of its own, since a kill of 0 or of a negative number ends groups. */
+static void
+test_no_child_is_an_error (void)
+{
+  int pids[2] = { 0 };
+
+  if (!g_test_subprocess ())
+    {
+      g_test_trap_subprocess (NULL, 0, 0);
+      g_test_trap_assert_passed ();
+      return;
+    }
+
+  g_assert_cmpint (setpgid (0, 0), ==, 0);
+  pids[1] = -getpid ();
+  for (guint i = 0; i < G_N_ELEMENTS (pids); i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      g_assert_null (wp_child_process_new (pids[i], NULL, &error));
+      g_assert_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT);
+    }
+}
+
 static void
 test_wait_can_be_cancelled (void)
 {
@@ -472,6 +497,7 @@ static const BracketedTest tests[] = {
   { "/launch/process/status-and-pid-are-kept", test_status_and_pid },
   { "/launch/process/signals-arrive", test_signals_arrive },
   { "/launch/process/wait-can-be-cancelled", test_wait_can_be_cancelled },
+  { "/launch/process/that-is-no-child-is-an-error", test_no_child_is_an_error },
   { "/launch/host/default-is-found", test_default_host },
 };
 

@@ -158,8 +158,9 @@ wp_child_process_init (WpChildProcess *self)
  *
  * Takes over a child. It may be called in any thread.
  *
- * It fails with a `G_IO_ERROR` code when the system has no descriptor left to watch the child with, which then has
- * been killed and reaped.
+ * It fails with `G_IO_ERROR_INVALID_ARGUMENT` when @pid is not above 0, as after a fork that failed, and with another
+ * `G_IO_ERROR` code when the system has no descriptor left to watch the child with, which then has been killed and
+ * reaped.
  *
  * Returns: (transfer full) (type WpChildProcess): the worker, or `NULL` with @error set
  *
@@ -170,10 +171,19 @@ wp_child_process_new (int        pid,
                       GIOStream *channel,
                       GError   **error)
 {
-  /* Through syscall (), since older C libraries do not know it. The kernel sets close-on-exec. */
-  int pidfd = (int) syscall (SYS_pidfd_open, pid, 0);
   WpChildProcess *self;
+  int pidfd;
 
+  /* Signals to 0 and below reach whole groups, or every process of the user. */
+  if (pid <= 0)
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                   "%d is not the process identifier of a child: it must be above 0; did the fork fail?", pid);
+      return NULL;
+    }
+
+  /* Through syscall (), since older C libraries do not know it. The kernel sets close-on-exec. */
+  pidfd = (int) syscall (SYS_pidfd_open, pid, 0);
   if (pidfd < 0)
     {
       int saved_errno = errno;
