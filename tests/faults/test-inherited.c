@@ -316,10 +316,25 @@ allocate (gpointer data)
   return NULL;
 }
 
+/* Keeps the lock busy that GObject takes whenever the last reference goes. */
+static gpointer
+drop_objects (gpointer data)
+{
+  const int *stop = data;
+
+  while (!g_atomic_int_get (stop))
+    {
+      for (guint i = 0; i < 400; i++)
+        g_object_unref (g_object_new (G_TYPE_OBJECT, NULL));
+      g_thread_yield ();
+    }
+  return NULL;
+}
+
 /* A worker that is a copy may have been made while another thread held a lock. It is replaced by another one before it
  * has a task to hang with. */
 static void
-test_held_locks (void)
+check_held_locks (GThreadFunc hold_locks)
 {
   GThread *thread;
   int stop = FALSE;
@@ -330,7 +345,7 @@ test_held_locks (void)
       return;
     }
 
-  thread = g_thread_new ("allocate", allocate, &stop);
+  thread = g_thread_new ("holds-locks", hold_locks, &stop);
   for (guint i = 0; i < 40; i++)
     {
       g_autoptr (WpWorkerPool) pool = make_pool (1);
@@ -338,7 +353,7 @@ test_held_locks (void)
       g_autoptr (GError) error = NULL;
 
       wp_worker_pool_set_daemon (pool, FALSE);
-      expect_end ("a copy of a process that allocates");
+      expect_end ("a copy of a process with busy locks");
       result = wp_worker_pool_apply (pool, "descend", make_descent ("fork", "echo", g_variant_new_uint64 (i)), NULL,
                                      NULL, &error);
       /* It may be that no copy was made at a good moment. */
@@ -353,12 +368,25 @@ test_held_locks (void)
   g_thread_join (thread);
 }
 
+static void
+test_allocator (void)
+{
+  check_held_locks (allocate);
+}
+
+static void
+test_objects (void)
+{
+  check_held_locks (drop_objects);
+}
+
 static const FaultTest tests[] = {
   { "/inherited/copies/inert-while-results-stream", test_while_results_stream },
   { "/inherited/copies/inert-before-the-start", test_before_the_start },
   { "/inherited/copies/inert-at-any-moment", test_any_moment },
   { "/inherited/copies/exit-joins-nothing", test_exit },
-  { "/inherited/locks/held-ones-hang-no-task", test_held_locks },
+  { "/inherited/locks/held-by-the-allocator-hang-no-task", test_allocator },
+  { "/inherited/locks/held-by-objects-hang-no-task", test_objects },
 };
 
 int

@@ -38,6 +38,21 @@ try_slices (void)
   g_slice_free1 (size, g_slice_alloc (size));
 }
 
+/* The lock of notifications, which is taken when the last reference goes and hardly ever before, and those of weak
+ * references, of properties and of cancellables. */
+static void
+try_objects (void)
+{
+  GCancellable *cancellable = g_cancellable_new ();
+  GWeakRef weak_ref;
+
+  g_weak_ref_init (&weak_ref, cancellable);
+  g_weak_ref_clear (&weak_ref);
+  g_object_class_find_property (G_OBJECT_GET_CLASS (cancellable), "notify");
+  g_cancellable_cancel (cancellable);
+  g_object_unref (cancellable);
+}
+
 void
 wp_inherited_locks_end_trial (void)
 {
@@ -45,6 +60,7 @@ wp_inherited_locks_end_trial (void)
    * thousands, beside a thread that only uses pools. */
   try_slices ();
   g_variant_unref (g_variant_ref_sink (g_variant_new ("(ut)", 0, G_GUINT64_CONSTANT (0))));
+  try_objects ();
   g_signal_lookup ("notify", G_TYPE_OBJECT);
   g_quark_try_string ("notify");
   g_main_context_unref (g_main_context_new ());
