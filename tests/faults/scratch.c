@@ -27,16 +27,18 @@ typedef struct
 
 static Scratch *scratch;
 static gboolean is_descendant;
+static int attached_pid;
 
 /* Asked by LeakSanitizer, where there is one, when a process exits. It looks for leaks by tracing the process from
  * another one; GLib gives up on a child that dies of a signal while it is traced, and its zombie stays. So only the
- * tests themselves are searched, and not the workers, which are killed at any moment. */
+ * tests themselves are searched, and not the workers, which are killed at any moment, nor the copies of a test, which
+ * let go of what they have inherited of its pools. */
 int __lsan_is_turned_off (void);
 
 int
 __lsan_is_turned_off (void)
 {
-  return is_descendant;
+  return is_descendant || getpid () != attached_pid;
 }
 
 void
@@ -48,6 +50,7 @@ scratch_attach (void)
   int fd;
 
   is_descendant = path != NULL && !is_the_test ();
+  attached_pid = getpid ();
   setrlimit (RLIMIT_CORE, &no_core);
 
   if (path != NULL)
