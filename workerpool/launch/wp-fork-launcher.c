@@ -55,7 +55,8 @@ count_other_threads (gboolean *has_unnamed)
       g_autofree char *path = g_strdup_printf ("/proc/self/task/%s/comm", entry->d_name);
       g_autofree char *name = NULL;
 
-      if (entry->d_name[0] == '.' || atoi (entry->d_name) == (int) getpid () || !g_file_get_contents (path, &name, NULL, NULL))
+      if (entry->d_name[0] == '.' || atoi (entry->d_name) == (int) getpid () ||
+          !g_file_get_contents (path, &name, NULL, NULL))
         continue;
 
       if (is_own_thread (g_strchomp (name)))

@@ -267,8 +267,8 @@ bereave_workers (WpForkserver *self,
       else
         wp_forkserver_process_end (worker, 0,
                                    g_error_new (WP_ERROR, WP_ERROR_START_FAILED,
-                                                "could not be started because %s before it was ready; the host of the "
-                                                "start method “forkserver”, here “%s”, has to call wp_worker_main()",
+                                                "could not be started because %s before it was ready: the host, here "
+                                                "“%s”, has to call wp_worker_main(), and what it preloads must not end it",
                                                 how, self->program));
     }
 }

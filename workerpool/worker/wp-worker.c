@@ -732,7 +732,8 @@ wp_worker_main (void)
  * the main thread before there are others. A program that only wants to serve a pool calls [func@Worker.main] instead.
  *
  * It fails with `G_IO_ERROR_NOT_SUPPORTED` when no pool started this process, or one whose start method is `forkserver`,
- * for which only [func@Worker.main] will do; `G_IO_ERROR_EXISTS` when it has taken the role before, `G_IO_ERROR_CLOSED` when the owner has died meanwhile, and `G_IO_ERROR_INVALID_ARGUMENT` when the
+ * for which only [func@Worker.main] will do; `G_IO_ERROR_EXISTS` when it has taken the role before,
+ * `G_IO_ERROR_CLOSED` when the owner has died meanwhile, and `G_IO_ERROR_INVALID_ARGUMENT` when the
  * environment names no usable channel.
  *
  * Returns: (transfer full): the worker of this process
