@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Tasks that take their worker away from the pool: it leaves for the background, hears no signal, or has no descriptors
- * any more. The pool ends it and goes on. */
+/* Tasks that take their worker away from the pool: it leaves for the background, is doubled, or hears no signal any more.
+ * The pool ends what is not its worker and goes on. */
 
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "census.h"
@@ -15,6 +16,9 @@
 
 #define N_TASKS 30
 #define BAD_TASK 11
+
+/* The answer of one that should give none. */
+#define COPY 999
 
 /* Short, since it has to pass. */
 #define GRACE_MS 50
@@ -28,7 +32,7 @@ enum
 
 /* The tasks */
 
-/* What daemon () does: the worker's process ends, and its grandchild goes on where it was, in a session of its own. */
+/* As daemon () does: the worker's process ends, and its grandchild goes on where it was. */
 static void
 daemonise (void)
 {
@@ -38,6 +42,18 @@ daemonise (void)
   if (fork () > 0)
     _exit (0);
   prctl (PR_SET_PDEATHSIG, 0, 0, 0, 0);
+}
+
+/* The mistake of a task that starts a program, and has no way out for the child when that fails. Whether this is it. */
+static gboolean
+fork_and_forget (void)
+{
+  pid_t pid = fork ();
+  int status;
+
+  if (pid > 0)
+    waitpid (pid, &status, 0);
+  return pid == 0;
 }
 
 static void
@@ -69,6 +85,8 @@ misbehave (WpTaskContext *context, GVariant *args, gpointer user_data, GError **
   task_begin (index);
   if (g_str_equal (way, "daemonises"))
     daemonise ();
+  else if (g_str_equal (way, "forks"))
+    index = fork_and_forget () ? COPY : index;
   else if (*way != '\0')
     become_deaf (way);
   counter_add (RUNNING, 1);
@@ -89,46 +107,61 @@ make_args (guint64 index, const char *way, gboolean returns)
 
 /* The tests */
 
-static void
-run_daemonising_task (guint max_retries)
+/* One of the tasks misbehaves; returns what became of it. */
+static GError *
+run_misbehaving_task (const char *way, guint max_retries)
 {
   g_autoptr (WpWorkerPool) pool = make_pool (2);
   g_autoptr (WpTaskOptions) options = make_options (5, max_retries, WP_ON_ERROR_CONTINUE);
   g_autoptr (WpBatch) batch = start_batch (pool, "misbehave", options);
+  GError *error = NULL;
   WpResult *result;
   guint64 n = 0;
 
   for (guint64 i = 0; i < N_TASKS; i++)
-    push_item (batch, make_args (i, i == BAD_TASK ? "daemonises" : "", TRUE));
+    push_item (batch, make_args (i, i == BAD_TASK ? way : "", TRUE));
   wp_batch_close (batch);
 
   while ((result = next_result (batch)) != NULL)
     {
-      const GError *error = wp_result_get_error (result);
-
       g_assert_cmpuint (wp_result_get_index (result), ==, n);
-      /* What the one in the background has answered may come before the end of the worker is seen. */
-      if (error == NULL)
-        g_assert_cmpuint (g_variant_get_uint64 (wp_result_get_value (result)), ==, n);
+      if (n == BAD_TASK && wp_result_get_error (result) != NULL)
+        error = g_error_copy (wp_result_get_error (result));
       else
-        {
-          g_assert_cmpuint (n, ==, BAD_TASK);
-          g_assert_error (error, WP_ERROR, WP_ERROR_WORKER_DIED);
-        }
+        g_assert_cmpuint (g_variant_get_uint64 (wp_result_get_value (result)), ==, n);
       n++;
       g_object_unref (result);
     }
   g_assert_cmpuint (n, ==, N_TASKS);
   join_pool (pool);
+
+  return error;
 }
 
+/* What goes on in the background is not the worker, and has no say. */
 static void
 test_daemonises (void)
 {
   for (guint i = 0; i < 10; i++)
     {
+      g_autoptr (GError) error = NULL;
+
       scratch_reset ();
-      run_daemonising_task (i % 2);
+      error = run_misbehaving_task ("daemonises", i % 2);
+      g_assert_error (error, WP_ERROR, WP_ERROR_WORKER_DIED);
+    }
+}
+
+static void
+test_forks (void)
+{
+  for (guint i = 0; i < 10; i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      scratch_reset ();
+      error = run_misbehaving_task ("forks", 0);
+      g_assert_no_error (error);
     }
 }
 
@@ -228,7 +261,8 @@ test_deaf_with_a_pool (void)
 }
 
 static const FaultTest tests[] = {
-  { "/bad-workers/daemonises/costs-at-most-its-task", test_daemonises, TRUE },
+  { "/bad-workers/daemonises/costs-only-its-task", test_daemonises, TRUE },
+  { "/bad-workers/forks/copy-does-not-answer", test_forks },
   { "/bad-workers/deaf/is-cancelled", test_deaf_is_cancelled, TRUE },
   { "/bad-workers/deaf/is-terminated", test_deaf_is_terminated, TRUE },
   { "/bad-workers/deaf/is-joined", test_deaf_is_joined, TRUE },

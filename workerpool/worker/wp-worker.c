@@ -65,6 +65,7 @@ struct _WpWorker
   GError *receive_error; /* and what ended the reading */
 
   WpWorkerState state;
+  guint generation;   /* of the process that took the role */
   gboolean is_thread; /* else a process */
   const int *asked;   /* a thread: not 0 once it should end; nullable */
   int owner;          /* a process: the one it ends with, or 0 */
@@ -119,6 +120,7 @@ static void
 wp_worker_init (WpWorker *self)
 {
   self->received = g_queue_new ();
+  self->generation = wp_process_get_generation ();
 }
 
 static gboolean
@@ -436,6 +438,22 @@ claim_task (WpWorker *self,
   return TRUE;
 }
 
+/* A process that the task has forked may come back from it as well: by mistake, or as what daemon () has left. The pool
+ * talks to one process, and this is not the one. */
+static void
+leave_if_copied (WpWorker   *self,
+                 const char *function)
+{
+  if (G_LIKELY (self->generation == wp_process_get_generation ()))
+    return;
+
+  dprintf (STDERR_FILENO,
+           "%s: process %d, which the function “%s” has forked, came back from it and ends here: only the worker itself "
+           "can answer the pool\n",
+           wp_program_get_name (), (int) getpid (), function);
+  _exit (WP_EXIT_FAILED);
+}
+
 static gboolean
 run_chunk (WpWorker      *self,
            const WpFrame *frame,
@@ -485,6 +503,7 @@ run_chunk (WpWorker      *self,
 
           wp_task_context_begin (self->context, sequence, offset, head.first + offset);
           value = wp_task_run (function, head.function, self->context, args, &task_error);
+          leave_if_copied (self, head.function);
           wp_task_context_end (self->context);
 
           /* The task of a worker that was told to end has no result: this is as if it had been killed. */
