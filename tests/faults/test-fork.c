@@ -89,6 +89,7 @@ test_memory (void)
   join_pool (pool);
 }
 
+/* Files, but not those that are none: by them it wakes its contexts, and watches its owner. */
 static GVariant *
 count_descriptors (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
 {
@@ -99,7 +100,7 @@ count_descriptors (WpTaskContext *context, GVariant *args, gpointer user_data, G
       g_autofree char *path = g_strdup_printf ("/proc/self/fd/%d", fd);
       g_autofree char *target = g_file_read_link (path, NULL);
 
-      if (target != NULL && !g_str_equal (target, "anon_inode:[eventfd]"))
+      if (target != NULL && !g_str_has_prefix (target, "anon_inode:"))
         n_files++;
     }
 

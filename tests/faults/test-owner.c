@@ -89,6 +89,11 @@ resist (WpTaskContext *context, GVariant *args, gpointer user_data, GError **err
     for (int signum = 1; signum < NSIG; signum++)
       signal (signum, SIG_IGN);
 
+  /* As a program that the task has started, and not waited for. */
+  if (g_str_equal (way, "leaves-child") && fork () == 0)
+    for (;;)
+      pause ();
+
   counter_add (RESISTING, 1);
   if (g_str_equal (way, "stops"))
     raise (SIGSTOP);
@@ -272,7 +277,7 @@ test_killed (void)
 static void
 test_killed_above_bad_workers (void)
 {
-  const char *ways[] = { "blocks-signals", "ignores-signals", "closes-descriptors", "stops" };
+  const char *ways[] = { "blocks-signals", "ignores-signals", "closes-descriptors", "stops", "leaves-child" };
 
   for (guint i = 0; i < 2 * G_N_ELEMENTS (ways); i++)
     {

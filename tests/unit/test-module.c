@@ -130,7 +130,7 @@ MODULE_FUNCTION (where)
   return g_variant_new ("(ut)", wp_task_context_get_worker_id (context), wp_task_context_get_task_index (context));
 }
 
-/* The worker's open descriptors, as strings "number target". */
+/* The worker's open files, as strings "number target". It watches its owner by descriptors that are none. */
 MODULE_FUNCTION (descriptors)
 {
   g_autoptr (GDir) folder = g_dir_open ("/proc/self/fd", 0, error);
@@ -146,7 +146,7 @@ MODULE_FUNCTION (descriptors)
       g_autofree char *target = g_file_read_link (path, NULL);
 
       /* The folder that is being read has a descriptor too. */
-      if (target != NULL && !g_str_has_prefix (target, "/proc/"))
+      if (target != NULL && !g_str_has_prefix (target, "/proc/") && !g_str_has_prefix (target, "anon_inode:"))
         g_variant_builder_add_value (&builder, g_variant_new_take_string (g_strdup_printf ("%s %s", name, target)));
     }
 

@@ -47,8 +47,8 @@ typedef enum
  *   return wp_worker_main ();
  * ```
  *
- * A worker is killed when its owner dies, whatever it is doing; one that is not daemonic gets SIGTERM. It ignores
- * SIGINT, which a terminal sends to the owner too.
+ * A worker ends when its owner dies, whatever it is doing: first the pools that its tasks have made, then every process
+ * of the group that it leads. It ignores SIGINT, which a terminal sends to the owner too.
  *
  * Since: 1.0
  */
@@ -233,7 +233,7 @@ next_frame (WpWorker *self,
   return FALSE;
 }
 
-/* A daemonic worker is killed with its owner. One that may have pools of its own ends them first. */
+/* Above its tasks, and below its owner. */
 static gboolean
 take_place (WpWorker *self,
             gboolean  daemonic,
@@ -248,12 +248,10 @@ take_place (WpWorker *self,
     }
 
   wp_process_set_daemonic (daemonic);
-  if (daemonic || self->owner == 0 || !wp_owner_watch_start (self->owner))
+  if (self->owner == 0 || !wp_owner_watch_start (self->owner, wp_channel_get_input_fd (self->channel)))
     return TRUE;
 
-  /* One that is stopped cannot watch; to the others it is nothing. */
-  wp_worker_setup_set_death_signal (SIGCONT);
-
+  /* It may have ended just before. */
   return wp_worker_setup_check_owner (self->owner, error);
 }
 
