@@ -119,14 +119,21 @@ join_pool (WpWorkerPool *pool)
   g_assert_no_error (error);
 }
 
+GVariant *
+apply (WpWorkerPool *pool, const char *function, GVariant *args)
+{
+  g_autoptr (GError) error = NULL;
+  GVariant *result = wp_worker_pool_apply (pool, function, args, NULL, NULL, &error);
+
+  g_assert_no_error (error);
+  return result;
+}
+
 int
 apply_pid (WpWorkerPool *pool)
 {
-  g_autoptr (GVariant) result = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) result = apply (pool, "pid", NULL);
 
-  result = wp_worker_pool_apply (pool, "pid", NULL, NULL, NULL, &error);
-  g_assert_no_error (error);
   return g_variant_get_int32 (result);
 }
 

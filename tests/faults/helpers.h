@@ -29,6 +29,7 @@ WpLauncher    *make_launcher (WpTransport transport);
 GVariant      *make_indices  (guint64 n);
 
 void           join_pool     (WpWorkerPool *pool);
+GVariant      *apply         (WpWorkerPool *pool, const char *function, GVariant *args);
 /* The process that ran a task. */
 int            apply_pid     (WpWorkerPool *pool);
 WpBatch       *start_batch   (WpWorkerPool *pool, const char *function, WpTaskOptions *options);

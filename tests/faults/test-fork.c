@@ -52,17 +52,6 @@ make_fork_pool (guint n_jobs)
   return pool;
 }
 
-static GVariant *
-apply (WpWorkerPool *pool, const char *function, GVariant *args)
-{
-  g_autoptr (GError) error = NULL;
-  GVariant *result = wp_worker_pool_apply (pool, function, args, NULL, NULL, &error);
-
-  g_assert_no_error (error);
-
-  return result;
-}
-
 /* What a copy has */
 
 static GVariant *

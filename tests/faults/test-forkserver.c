@@ -125,16 +125,6 @@ make_forkserver_pool (guint n_jobs)
   return pool;
 }
 
-static GVariant *
-apply (WpWorkerPool *pool, const char *function, GVariant *args)
-{
-  g_autoptr (GError) error = NULL;
-  GVariant *value = wp_worker_pool_apply (pool, function, args, NULL, NULL, &error);
-
-  g_assert_no_error (error);
-  return value;
-}
-
 static int
 apply_server (WpWorkerPool *pool)
 {

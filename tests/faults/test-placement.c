@@ -38,17 +38,6 @@ get_placement (WpTaskContext *context, GVariant *args, gpointer user_data, GErro
   return g_variant_new ("(iiau)", getpriority (PRIO_PROCESS, 0), get_oom_score_adj (), &cpus);
 }
 
-static GVariant *
-apply (WpWorkerPool *pool, const char *function)
-{
-  g_autoptr (GError) error = NULL;
-  GVariant *result = wp_worker_pool_apply (pool, function, NULL, NULL, NULL, &error);
-
-  g_assert_no_error (error);
-
-  return result;
-}
-
 static void
 test_nice (void)
 {
@@ -58,7 +47,7 @@ test_nice (void)
   int nice;
 
   wp_worker_pool_set_nice (pool, 5);
-  placement = apply (pool, "get-placement");
+  placement = apply (pool, "get-placement", NULL);
   g_variant_get (placement, "(iiau)", &nice, NULL, NULL);
   g_assert_cmpint (nice, ==, MIN (own + 5, 19));
   g_assert_cmpint (getpriority (PRIO_PROCESS, 0), ==, own);
@@ -74,7 +63,7 @@ test_oom_score (void)
   int score;
 
   wp_worker_pool_set_oom_score_adj (pool, 300);
-  placement = apply (pool, "get-placement");
+  placement = apply (pool, "get-placement", NULL);
   g_variant_get (placement, "(iiau)", NULL, &score, NULL);
   g_assert_cmpint (score, ==, MIN (own + 300, 1000));
   g_assert_cmpint (get_oom_score_adj (), ==, own);
@@ -91,7 +80,7 @@ check_cpus (const char *cpu_ids, const char *first, const char *second)
   wp_worker_pool_set_cpu_ids (pool, g_variant_new_parsed (cpu_ids));
   for (guint i = 0; i < 40; i++)
     {
-      g_autoptr (GVariant) placement = apply (pool, "get-placement-of-worker");
+      g_autoptr (GVariant) placement = apply (pool, "get-placement-of-worker", NULL);
       g_autoptr (GVariant) cpus = g_variant_get_child_value (placement, 1);
       g_autofree char *printed = g_variant_print (cpus, FALSE);
       guint worker;

@@ -56,17 +56,6 @@ die_now (WpTaskContext *context, GVariant *args, gpointer user_data, GError **er
   return NULL;
 }
 
-static GVariant *
-apply (WpWorkerPool *pool, const char *function)
-{
-  g_autoptr (GError) error = NULL;
-  GVariant *result = wp_worker_pool_apply (pool, function, NULL, NULL, NULL, &error);
-
-  g_assert_no_error (error);
-
-  return result;
-}
-
 static void
 test_kept (void)
 {
@@ -102,8 +91,8 @@ static void
 test_replaced (void)
 {
   g_autoptr (WpWorkerPool) pool = make_pool (1);
-  g_autoptr (GVariant) first G_GNUC_UNUSED = apply (pool, "count-tasks");
-  g_autoptr (GVariant) second = apply (pool, "replace-state");
+  g_autoptr (GVariant) first G_GNUC_UNUSED = apply (pool, "count-tasks", NULL);
+  g_autoptr (GVariant) second = apply (pool, "replace-state", NULL);
 
   g_assert_true (g_variant_get_boolean (second));
   g_assert_cmpuint (counter_get (N_FREED), ==, 1);
@@ -115,7 +104,7 @@ static void
 test_death (void)
 {
   g_autoptr (WpWorkerPool) pool = make_pool (1);
-  g_autoptr (GVariant) first G_GNUC_UNUSED = apply (pool, "count-tasks");
+  g_autoptr (GVariant) first G_GNUC_UNUSED = apply (pool, "count-tasks", NULL);
   g_autoptr (GVariant) second = NULL;
   g_autoptr (GVariant) dead = NULL;
   g_autoptr (GError) error = NULL;
@@ -123,7 +112,7 @@ test_death (void)
 
   dead = wp_worker_pool_apply (pool, "die-now", NULL, NULL, NULL, &error);
   g_assert_error (error, WP_ERROR, WP_ERROR_WORKER_DIED);
-  second = apply (pool, "count-tasks");
+  second = apply (pool, "count-tasks", NULL);
   g_variant_get (second, "(ut)", NULL, &n);
   g_assert_cmpuint (n, ==, 1);
   join_pool (pool);
