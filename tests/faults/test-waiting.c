@@ -227,6 +227,8 @@ test_terminate (void)
   for (guint i = 0; i < N_THREADS; i++)
     threads[i] = g_thread_new ("caller", hold_until_terminated, pool);
   counter_wait (RUNNING, 2);
+  while (wp_worker_pool_get_n_queued (pool) < N_THREADS - 2)
+    g_thread_yield ();
   wp_worker_pool_terminate (pool);
   join_threads (threads);
 }
