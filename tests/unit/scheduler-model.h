@@ -78,6 +78,9 @@ typedef struct
   int killed; /* the last signal */
   gint64 killed_at;
   gint64 since; /* last given something, or reported */
+  gboolean retired;
+  guint n_given;
+  gint64 idle_since; /* 0: it was not idle at the last rest */
   guint64 finished_sequence;
   guint n_chunks;
   Chunk chunks[WP_MAX_DEPTH];
@@ -298,12 +301,22 @@ is_idle (const Worker *worker)
   return is_serving (worker) && worker->n_chunks == 0 && !worker->dead;
 }
 
+/* How many tasks it may still be given. */
+static guint
+count_room (const Model *model, const Worker *worker)
+{
+  if (worker->retired)
+    return 0;
+
+  return model->config.lifespan == 0 ? G_MAXUINT : model->config.lifespan - worker->n_given;
+}
+
 static gboolean
 is_any_idle (const Model *model)
 {
   for (guint i = 0; i < model->config.n_jobs; i++)
     {
-      if (is_idle (&model->workers[i]))
+      if (is_idle (&model->workers[i]) && count_room (model, &model->workers[i]) > 0)
         return TRUE;
     }
 
@@ -670,11 +683,17 @@ static void
 on_stop (Model *model, const WpAction *action)
 {
   Worker *worker = &model->workers[action->worker];
+  gboolean is_spent, is_long_idle, is_unneeded;
 
   expect (is_serving (worker));
-  expect (model->n_active == 0 && get_current_chunk (worker) == NULL);
+  is_spent = worker->n_chunks == 0 && count_room (model, worker) == 0;
+  is_long_idle = is_idle (worker) && worker->idle_since > 0 && model->config.idle_timeout > 0 &&
+                 worker->idle_since + model->config.idle_timeout <= model->now &&
+                 count_serving (model) + count_starting (model) > model->config.min_workers;
+  is_unneeded = model->n_active == 0 && get_current_chunk (worker) == NULL;
   for (guint i = 0; i < model->n_batches; i++)
-    expect (model->batches[i].ended);
+    is_unneeded &= model->batches[i].ended;
+  expect (is_spent || is_long_idle || is_unneeded);
 
   worker->asked_to_stop = TRUE;
   worker->stop_asked_at = model->now;
@@ -767,7 +786,7 @@ count_alike (const Batch *batch)
 }
 
 static void
-expect_chunk_size (Model *model, Batch *batch, const WpAction *action)
+expect_chunk_size (Model *model, Batch *batch, guint room, const WpAction *action)
 {
   const WpBatchPlan *plan = &batch->plan;
   guint n_shares = 2 * model->config.n_jobs;
@@ -780,7 +799,7 @@ expect_chunk_size (Model *model, Batch *batch, const WpAction *action)
   else
     size = MIN (size, (batch->n_pending + n_shares - 1) / n_shares);
 
-  expect (action->n_tasks == MIN (size, count_alike (batch)));
+  expect (action->n_tasks == MIN (MIN (size, room), count_alike (batch)));
 }
 
 static void
@@ -794,7 +813,7 @@ on_send (Model *model, const WpAction *action)
   expect (batch != NULL && action->batch == batch->handle && action->tag == batch);
   expect (action->sequence > model->last_sequence);
   model->last_sequence = action->sequence;
-  expect_chunk_size (model, batch, action);
+  expect_chunk_size (model, batch, count_room (model, worker), action);
 
   if (worker->n_chunks > 0)
     expect (!is_any_idle (model) && model->measured[batch->function]);
@@ -829,6 +848,8 @@ on_send (Model *model, const WpAction *action)
     .attempt = action->attempt,
   };
   worker->since = model->now;
+  worker->n_given += action->n_tasks;
+  worker->idle_since = 0;
 
   if (chance (model, model->send_failures))
     die (model, worker);
@@ -852,6 +873,7 @@ on_recall (Model *model, const WpAction *action)
 
   tell (model, "worker %u: gives back %u\n", action->worker, n_tasks);
   chunk->refused = n_tasks < action->n_tasks;
+  worker->n_given -= n_tasks;
   for (guint i = 0; i < n_tasks; i++)
     {
       chunk->end--;
@@ -1020,6 +1042,27 @@ expect_same_held (Model *model, Worker *worker)
     }
 }
 
+/* Nobody is idle for longer than the timeout, beyond those that may be. */
+static void
+expect_few_idle (Model *model, gint64 deadline)
+{
+  const gboolean may_end = model->config.idle_timeout > 0 &&
+                           count_serving (model) + count_starting (model) > model->config.min_workers;
+
+  for (guint i = 0; i < model->config.n_jobs; i++)
+    {
+      Worker *worker = &model->workers[i];
+
+      if (!is_idle (worker))
+        worker->idle_since = 0;
+      else if (worker->idle_since == 0)
+        worker->idle_since = model->now;
+      if (may_end && is_idle (worker))
+        expect (deadline <= worker->idle_since + model->config.idle_timeout);
+      expect (!is_idle (worker) || count_room (model, worker) > 0);
+    }
+}
+
 /* What must hold when the scheduler says that there is nothing to do. */
 static void
 expect_rest (Model *model)
@@ -1050,6 +1093,7 @@ expect_rest (Model *model)
     }
 
   expect (deadline > model->now);
+  expect_few_idle (model, deadline);
   expect (model->n_failing == 0);
   expect (wp_scheduler_get_n_workers (model->scheduler) == count_serving (model));
   expect (wp_scheduler_get_n_busy (model->scheduler) == n_busy);

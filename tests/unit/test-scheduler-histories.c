@@ -23,7 +23,8 @@
 #define N_HISTORIES 100000
 #endif
 
-#define MAX_ROUNDS 2000
+/* A worker that lives for one task makes three of them. */
+#define MAX_ROUNDS (4 * MAX_BATCHES * MAX_TASKS)
 
 static char replay_hint[128];
 
@@ -251,6 +252,14 @@ break_protocol (Model *model)
   expect (wp_scheduler_get_deadline (model->scheduler) == deadline);
 }
 
+static void
+retire (Model *model, Worker *worker)
+{
+  tell (model, "worker %zu: retire\n", (gsize) (worker - model->workers));
+  worker->retired |= is_serving (worker);
+  wp_scheduler_retire_worker (model->scheduler, worker - model->workers);
+}
+
 enum
 {
   EVENT_ADD_BATCH,
@@ -267,11 +276,12 @@ enum
   EVENT_DRAIN,
   EVENT_TERMINATE,
   EVENT_BREAK_PROTOCOL,
+  EVENT_RETIRE,
   N_EVENTS
 };
 
 /* How often each happens in a usual history, against the others. */
-static const guint event_weights[N_EVENTS] = { 10, 40, 3, 30, 3, 60, 40, 6, 3, 12, 1, 0, 0, 3 };
+static const guint event_weights[N_EVENTS] = { 10, 40, 3, 30, 3, 60, 40, 6, 3, 12, 1, 0, 0, 3, 2 };
 
 static void
 happen (Model *model, guint event)
@@ -352,6 +362,11 @@ happen (Model *model, guint event)
 
     case EVENT_BREAK_PROTOCOL:
       break_protocol (model);
+      break;
+
+    case EVENT_RETIRE:
+      if ((worker = pick_worker (model, READY)) != NULL)
+        retire (model, worker);
       break;
 
     default:
@@ -546,6 +561,9 @@ live_through_history (Model *model)
     .depth = 1 + pick (model, WP_MAX_DEPTH),
     .cancel_grace = chance (model, 16) ? 0 : random_bits (model) % 500000000,
     .stop_grace = chance (model, 16) ? 0 : random_bits (model) % 500000000,
+    .lifespan = chance (model, 192) ? 0 : 1 + pick (model, chance (model, 128) ? 3 : 40),
+    .idle_timeout = chance (model, 192) ? 0 : 1 + random_bits (model) % 500000000,
+    .min_workers = chance (model, 128) ? 0 : pick (model, MAX_JOBS + 2),
   };
   model->scheduler = wp_scheduler_new (&model->config);
   model->now = random_bits (model) % 1000000000;

@@ -34,8 +34,8 @@ send_chunk (WpScheduler *scheduler,
             gint64 now,
             WpAction *action)
 {
-  WpTaskRange range = wp_scheduler_take_pending (scheduler, batch,
-                                                 get_next_chunk_size (scheduler, batch));
+  const guint n_tasks = MIN (get_next_chunk_size (scheduler, batch), wp_scheduler_worker_get_room (scheduler, worker));
+  WpTaskRange range = wp_scheduler_take_pending (scheduler, batch, n_tasks);
 
   wp_scheduler_add_chunk (scheduler, worker, batch, &range);
 
@@ -212,6 +212,10 @@ wp_scheduler_next_action (WpScheduler *scheduler, gint64 now, WpAction *action)
       balance (scheduler, now, action))
     return TRUE;
 
+  wp_scheduler_end_idle_workers (scheduler, now);
+  if (wp_scheduler_pop_action (scheduler, action))
+    return TRUE;
+
   if (scheduler->drained_due)
     {
       scheduler->drained_due = FALSE;
@@ -234,7 +238,7 @@ wp_scheduler_next_action (WpScheduler *scheduler, gint64 now, WpAction *action)
 gint64
 wp_scheduler_get_deadline (WpScheduler *scheduler)
 {
-  gint64 deadline = get_balance_time (scheduler);
+  gint64 deadline = MIN (get_balance_time (scheduler), wp_scheduler_get_idle_deadline (scheduler));
 
   if (scheduler->escalating.head != NULL)
     deadline = MIN (deadline, ((WpSchedulerWorker *) scheduler->escalating.head->data)->deadline);

@@ -97,6 +97,9 @@ struct _WpSchedulerWorker
   guint incarnation;
   gboolean can_recall;
   gboolean dead; /* its results are being salvaged: worker_gone () is to come */
+  gboolean retired; /* it gets no more tasks */
+  guint64 n_given;  /* tasks, less those that it gave back */
+  gint64 idle_since; /* 0: not seen since it became idle */
   GQueue chunks; /* oldest first */
   WpSchedulerChunk *slots[WP_MAX_DEPTH];
   guint64 n_unreported; /* tasks */
@@ -106,7 +109,7 @@ struct _WpSchedulerWorker
   guint64 expired_sequence; /* 0: it is not killed for a task that ran too long; else for that one */
   guint expired_offset;
   GList service_link;
-  GQueue *service; /* idle or roomy; NULL: it takes no chunk now */
+  GQueue *service; /* idle, roomy or spent; NULL: it takes no chunk now */
   GList recallable_link;
   GQueue *recallable;
   GList deadline_link;
@@ -139,6 +142,7 @@ struct _WpScheduler
   guint64 *absent; /* a bit for each worker */
   GQueue idle;     /* last used first: its caches are warm */
   GQueue roomy;    /* holding less than the depth and the prefetched work */
+  GQueue spent;    /* idle, and to be given nothing more */
   GQueue recallable;
   GQueue escalating; /* cancel_grace after the flag or SIGTERM */
   GQueue stopping;   /* stop_grace after STOP_WORKER */
@@ -223,6 +227,8 @@ void wp_scheduler_set_worker_state (WpScheduler *scheduler,
 void wp_scheduler_doom_worker (WpScheduler *scheduler,
                                WpSchedulerWorker *worker,
                                int signal_number);
+void wp_scheduler_set_deadline (WpSchedulerWorker *worker, GQueue *deadlines, gint64 deadline);
+void wp_scheduler_queue_recalls (WpScheduler *scheduler, WpSchedulerWorker *worker);
 void wp_scheduler_leave_list (GList *link, GQueue **at);
 void wp_scheduler_update_lists (WpScheduler *scheduler,
                                 WpSchedulerWorker *worker,
@@ -231,7 +237,6 @@ void wp_scheduler_review_cancel (WpScheduler *scheduler, WpSchedulerWorker *work
 void wp_scheduler_flag_running_task (WpScheduler *scheduler, WpSchedulerChunk *chunk);
 void wp_scheduler_expire_worker (WpScheduler *scheduler, WpSchedulerWorker *worker);
 void wp_scheduler_expire_deadlines (WpScheduler *scheduler, gint64 now);
-void wp_scheduler_end_workers (WpScheduler *scheduler, gint64 now);
 void wp_scheduler_add_chunk (WpScheduler *scheduler,
                              WpSchedulerWorker *worker,
                              WpSchedulerBatch *batch,
@@ -245,5 +250,14 @@ WpSchedulerChunk *wp_scheduler_worker_get_current (const WpSchedulerWorker *work
 WpSchedulerChunk *wp_scheduler_worker_find_chunk (const WpSchedulerWorker *worker,
                                                   guint64 sequence);
 WpSchedulerChunk *wp_scheduler_worker_find_recallable (const WpSchedulerWorker *worker);
+
+/* Which workers end in order. */
+/* How many more tasks it may be given. */
+guint wp_scheduler_worker_get_room (const WpScheduler *scheduler, const WpSchedulerWorker *worker);
+void wp_scheduler_end_workers (WpScheduler *scheduler, gint64 now);
+/* To be called when nothing could be found for those that are idle. */
+void wp_scheduler_end_idle_workers (WpScheduler *scheduler, gint64 now);
+/* When the next of them has been idle for too long. */
+gint64 wp_scheduler_get_idle_deadline (const WpScheduler *scheduler);
 
 G_END_DECLS

@@ -46,8 +46,8 @@ wp_scheduler_leave_list (GList *link, GQueue **at)
   *at = NULL;
 }
 
-static void
-set_deadline (WpSchedulerWorker *worker, GQueue *deadlines, gint64 deadline)
+void
+wp_scheduler_set_deadline (WpSchedulerWorker *worker, GQueue *deadlines, gint64 deadline)
 {
   wp_scheduler_leave_list (&worker->deadline_link, &worker->deadlines);
   worker->deadline = deadline;
@@ -129,9 +129,11 @@ wp_scheduler_update_lists (WpScheduler *scheduler, WpSchedulerWorker *worker, gb
 
   if (worker->state == WP_SCHEDULER_WORKER_READY && !worker->dead)
     {
+      const gboolean has_room = wp_scheduler_worker_get_room (scheduler, worker) > 0;
+
       if (worker->chunks.length == 0)
-        service = &scheduler->idle;
-      else if (worker->chunks.length < scheduler->config.depth &&
+        service = has_room ? &scheduler->idle : &scheduler->spent;
+      else if (has_room && worker->chunks.length < scheduler->config.depth &&
                worker->held_ns < WP_PREFETCH_NS && worker->deadlines == NULL)
         service = &scheduler->roomy;
 
@@ -143,6 +145,7 @@ wp_scheduler_update_lists (WpScheduler *scheduler, WpSchedulerWorker *worker, gb
     {
       wp_scheduler_leave_list (&worker->service_link, &worker->service);
       worker->service = service;
+      worker->idle_since = 0;
       if (service != NULL)
         g_queue_push_head_link (service, &worker->service_link);
     }
@@ -189,7 +192,7 @@ wp_scheduler_review_cancel (WpScheduler *scheduler, WpSchedulerWorker *worker, g
   if (worker->state == WP_SCHEDULER_WORKER_READY &&
       (worker->deadlines == NULL ||
        worker->deadline < wp_scheduler_add_time (current->batch->cancelled_at, grace)))
-    set_deadline (worker, &scheduler->escalating, wp_scheduler_add_time (now, grace));
+    wp_scheduler_set_deadline (worker, &scheduler->escalating, wp_scheduler_add_time (now, grace));
 }
 
 static void
@@ -239,6 +242,7 @@ wp_scheduler_add_chunk (WpScheduler *scheduler,
   scheduler->n_busy += worker->chunks.length == 0;
   worker->slots[chunk->sequence % WP_MAX_DEPTH] = chunk;
   worker->n_unreported += chunk->n_tasks;
+  worker->n_given += chunk->n_tasks;
   g_queue_push_tail_link (&worker->chunks, &chunk->worker_link);
   g_queue_push_tail_link (&batch->chunks, &chunk->batch_link);
   wp_scheduler_chunk_estimate (chunk);
@@ -273,9 +277,9 @@ wp_scheduler_doom_worker (WpScheduler *scheduler, WpSchedulerWorker *worker, int
   queue_kill (scheduler, worker, signal_number);
 }
 
-/* What waits on this worker is taken back before the signal, so that it costs no other task its turn. */
-static void
-queue_recalls (WpScheduler *scheduler, WpSchedulerWorker *worker)
+/* What waits on this worker is taken back. */
+void
+wp_scheduler_queue_recalls (WpScheduler *scheduler, WpSchedulerWorker *worker)
 {
   for (GList *l = worker->chunks.head; l != NULL && worker->can_recall; l = l->next)
     {
@@ -287,7 +291,8 @@ queue_recalls (WpScheduler *scheduler, WpSchedulerWorker *worker)
 void
 wp_scheduler_expire_worker (WpScheduler *scheduler, WpSchedulerWorker *worker)
 {
-  queue_recalls (scheduler, worker);
+  /* Before the signal, so that it costs no other task its turn. */
+  wp_scheduler_queue_recalls (scheduler, worker);
   wp_scheduler_doom_worker (scheduler, worker, SIGKILL);
 }
 
@@ -302,10 +307,10 @@ escalate (WpScheduler *scheduler, WpSchedulerWorker *worker, gint64 now)
       return;
     }
 
-  queue_recalls (scheduler, worker);
+  wp_scheduler_queue_recalls (scheduler, worker);
 
   wp_scheduler_doom_worker (scheduler, worker, SIGTERM);
-  set_deadline (worker, &scheduler->escalating,
+  wp_scheduler_set_deadline (worker, &scheduler->escalating,
                 wp_scheduler_add_time (now, scheduler->config.cancel_grace));
 }
 
@@ -319,42 +324,12 @@ wp_scheduler_expire_deadlines (WpScheduler *scheduler, gint64 now)
     wp_scheduler_doom_worker (scheduler, scheduler->stopping.head->data, SIGKILL);
 }
 
-/* Ends the workers that nothing waits for any more. */
-void
-wp_scheduler_end_workers (WpScheduler *scheduler, gint64 now)
-{
-  gboolean draining = scheduler->phase != WP_SCHEDULER_SERVING;
-  gboolean stop = (draining || scheduler->stop_when_idle) && scheduler->batches.length == 0 &&
-                  scheduler->n_in_state[WP_SCHEDULER_WORKER_READY] > 0;
-  gboolean kill_starting = draining && scheduler->n_pending == 0 &&
-                           scheduler->n_in_state[WP_SCHEDULER_WORKER_STARTING] > 0;
-
-  if (!stop && !kill_starting)
-    return;
-
-  for (guint i = 0; i < scheduler->config.n_jobs; i++)
-    {
-      WpSchedulerWorker *worker = &scheduler->workers[i];
-
-      if (stop && worker->state == WP_SCHEDULER_WORKER_READY)
-        {
-          wp_scheduler_set_worker_state (scheduler, worker, WP_SCHEDULER_WORKER_STOPPING);
-          wp_scheduler_update_lists (scheduler, worker, FALSE);
-          set_deadline (worker, &scheduler->stopping,
-                        wp_scheduler_add_time (now, scheduler->config.stop_grace));
-          wp_scheduler_queue_worker_action (scheduler, WP_ACTION_STOP_WORKER, worker);
-        }
-      else if (kill_starting && worker->state == WP_SCHEDULER_WORKER_STARTING)
-        {
-          wp_scheduler_doom_worker (scheduler, worker, SIGKILL);
-        }
-    }
-}
-
 void
 wp_scheduler_start_worker (WpScheduler *scheduler, WpSchedulerWorker *worker)
 {
   wp_scheduler_set_worker_state (scheduler, worker, WP_SCHEDULER_WORKER_STARTING);
   worker->incarnation++;
   worker->expired_sequence = 0;
+  worker->retired = FALSE;
+  worker->n_given = 0;
 }

@@ -352,6 +352,7 @@ wp_scheduler_recalled (WpScheduler *scheduler, guint worker_id, guint64 sequence
   chunk->refused = n_tasks < scheduler->n_asked;
   chunk->n_tasks -= n_tasks;
   worker->n_unreported -= n_tasks;
+  worker->n_given -= n_tasks;
   wp_scheduler_chunk_estimate (chunk);
   wp_scheduler_put_back (scheduler, chunk->batch, chunk->first + chunk->n_tasks, n_tasks,
                          chunk->attempt);

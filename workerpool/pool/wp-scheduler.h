@@ -47,6 +47,9 @@ typedef struct
   guint depth;         /* most chunks in flight on one worker, 1 … WP_MAX_DEPTH */
   gint64 cancel_grace; /* ns between the cancel flag, SIGTERM and SIGKILL */
   gint64 stop_grace;   /* ns a stopping worker has before SIGKILL */
+  guint lifespan;      /* tasks that a worker runs before another takes its place; 0: any number */
+  gint64 idle_timeout; /* ns a worker may have nothing to do before it is stopped; 0: any time */
+  guint min_workers;   /* so many are not stopped for having nothing to do */
 } WpSchedulerConfig;
 
 typedef struct
@@ -169,6 +172,10 @@ void              wp_scheduler_worker_gone  (WpScheduler *scheduler,
 /* That task of the chunk, which the worker runs, has run for longer than it may: the worker is killed for it. Nothing
  * happens when it has ended meanwhile, or when the worker is ending anyway. FALSE then. */
 gboolean          wp_scheduler_task_expired (WpScheduler *scheduler, guint worker, guint64 sequence, guint offset);
+
+/* Another worker should take this one's place: it gets no more tasks, gives back what it has not started, and is stopped
+ * after its running task. */
+void              wp_scheduler_retire_worker (WpScheduler *scheduler, guint worker);
 
 /* What the worker holds, oldest first: for the caller to compare with the claims. Returns the number of chunks. */
 typedef struct
