@@ -128,25 +128,31 @@ close_channel (void)
   close (fd);
 }
 
-/* A signal's default, which a sanitizer may have replaced. */
-static void
+void
 die_by (int signum)
 {
   signal (signum, SIG_DFL);
   raise (signum);
 }
 
-static void
-write_rubbish (void)
+void
+write_to_channel (const guint8 *bytes, gsize size)
 {
   int channel = find_channel ();
   int fd = is_pipe (channel) ? channel + 1 : channel;
+
+  if (write (fd, bytes, size) != (gssize) size)
+    abort ();
+}
+
+static void
+write_rubbish (void)
+{
   guint8 bytes[512];
 
   for (guint i = 0; i < sizeof bytes; i++)
     bytes[i] = get_large_byte (i);
-  if (write (fd, bytes, sizeof bytes) != sizeof bytes)
-    abort ();
+  write_to_channel (bytes, sizeof bytes);
 }
 
 /* Leaves a child that holds the channel open, until the test raises counter 0. */

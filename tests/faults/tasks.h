@@ -22,6 +22,11 @@ G_BEGIN_DECLS
 /* The first line of main (). TRUE: this process was a worker, and *status is what to exit with. */
 gboolean act_as_worker (int *status);
 
+/* For tasks, which then die by the signal's default, which a sanitizer may have replaced; */
+void die_by (int signum);
+/* or send their pool something behind their worker's back. */
+void write_to_channel (const guint8 *bytes, gsize size);
+
 /* The ways to end of "die", NULL-terminated. */
 extern const char *const death_ways[];
 

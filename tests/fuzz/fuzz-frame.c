@@ -89,6 +89,40 @@ read_payload (GBytes *body)
   return n_records;
 }
 
+/* The part of a RESULTS body that is no times. */
+static GBytes *
+read_times (const WpFrame *frame)
+{
+  const gint64 earliest = 1000;
+  const gint64 latest = 5000;
+  g_autoptr (GBytes) times = NULL;
+  const WpTaskTimes *held;
+  WpResultsHead head;
+  const guint8 *data;
+  gint64 sum = 0;
+  gsize size;
+  gsize position;
+
+  if ((frame->header.flags & WP_FRAME_TIMED) == 0 ||
+      !wp_results_head_decode (&head, frame->head, frame->header.head_length, NULL))
+    return g_bytes_ref (frame->body);
+
+  data = g_bytes_get_data (frame->body, &size);
+  if (!wp_results_find_times (size, head.n_results, &position, NULL))
+    return g_bytes_ref (frame->body);
+
+  times = wp_task_times_decode (data + size, head.n_results, earliest, latest);
+  held = g_bytes_get_data (times, NULL);
+  g_assert (g_bytes_get_size (times) == head.n_results * sizeof *held);
+  for (guint i = 0; i < head.n_results; i++)
+    {
+      g_assert (held[i].started >= earliest && held[i].elapsed >= 0);
+      sum += held[i].elapsed;
+    }
+  g_assert (sum <= latest - earliest);
+  return g_bytes_new_from_bytes (frame->body, 0, position);
+}
+
 static void
 read_head (const WpFrame *frame)
 {
@@ -142,7 +176,11 @@ read_frames (WpFrameDecoder *decoder, Outcome *outcome)
       read_head (&frame);
       g_assert ((frame.body == NULL) == ((frame.header.flags & WP_FRAME_SHARED) != 0));
       if (frame.body != NULL)
-        outcome->n_records += read_payload (frame.body);
+        {
+          g_autoptr (GBytes) payload = read_times (&frame);
+
+          outcome->n_records += read_payload (payload);
+        }
     }
 }
 

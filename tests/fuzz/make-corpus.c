@@ -126,6 +126,41 @@ add_results (GByteArray *stream, WpFrameFlags flags, guint n, WpPayloadWriter *w
   add_frame (stream, WP_FRAME_RESULTS, flags, head, sizeof head, writer);
 }
 
+/* A frame of two results with their times. */
+static void
+save_times (GByteArray *stream, WpPayloadWriter *writer)
+{
+  const WpTaskTimes times[] = { { 1000, 10 }, { 1020, 30 } };
+  WpFrameHeader header = {
+    .type = WP_FRAME_RESULTS, .flags = WP_FRAME_DONE | WP_FRAME_TIMED, .head_length = WP_RESULTS_HEAD_SIZE
+  };
+  WpResultsHead results = { .n_results = G_N_ELEMENTS (times), .elapsed = 40 };
+  guint8 head[WP_RESULTS_HEAD_SIZE];
+  guint8 encoded[WP_FRAME_HEADER_SIZE];
+  g_autoptr (GPtrArray) segments = NULL;
+  gsize size;
+  const guint8 *data;
+
+  add_text (writer, "5");
+  add_text (writer, "'text'");
+  segments = wp_payload_writer_finish (writer);
+  data = g_bytes_get_data (segments->pdata[0], &size);
+  header.body_length = size + G_N_ELEMENTS (times) * WP_TASK_TIMES_SIZE;
+  wp_frame_header_encode (&header, encoded);
+  wp_results_head_encode (&results, head);
+  g_byte_array_append (stream, encoded, sizeof encoded);
+  g_byte_array_append (stream, head, sizeof head);
+  g_byte_array_append (stream, data, size);
+  for (guint i = G_N_ELEMENTS (times); i > 0; i--)
+    {
+      guint8 bytes[WP_TASK_TIMES_SIZE];
+
+      wp_task_times_encode (&times[i - 1], bytes);
+      g_byte_array_append (stream, bytes, sizeof bytes);
+    }
+  save ("times", "\5", stream);
+}
+
 static void
 save_values (GByteArray *stream, WpPayloadWriter *writer)
 {
@@ -208,6 +243,7 @@ main (int argc, char **argv)
   directory = argv[1];
   save_values (stream, writer);
   save_errors (stream, writer);
+  save_times (stream, writer);
   save_numbers (stream, writer);
   save_others (stream, writer);
   return 0;

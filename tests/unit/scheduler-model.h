@@ -910,6 +910,10 @@ on_fail (Model *model, const WpAction *action)
           expect (task->worker == action->worker);
           expect (task->attempt == action->attempt && task->attempt == batch->plan.max_retries);
         }
+      else if (action->worker != WP_NO_WORKER)
+        {
+          expect (task->worker == action->worker && action->reason == WP_FAIL_CANCELLED);
+        }
       set_task (model, task, TASK_ENDED);
     }
 }
@@ -948,7 +952,8 @@ on_action (Model *model, const WpAction *action)
         " n %u offset %u attempt %u\n",
         action_names[action->type], action->worker, action->sequence, action->first,
         action->n_tasks, action->offset, action->attempt);
-  expect (action->worker < model->config.n_jobs);
+  expect (action->worker < model->config.n_jobs ||
+          (action->type == WP_ACTION_FAIL_TASKS && action->worker == WP_NO_WORKER));
   expect (model->n_stopped == 0);
 
   switch (action->type)

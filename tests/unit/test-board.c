@@ -451,6 +451,14 @@ test_salvage (void)
 
   wp_board_commit (ends.worker, 0, 0);
   g_assert_null (wp_board_salvage (ends.pool, &open));
+
+  for (gsize size = 0; size <= WP_BOARD_RESULTS_SIZE; size = size * 3 + 1)
+    {
+      g_autoptr (GBytes) tail = wp_board_salvage_tail (ends.pool, size);
+
+      g_assert_cmpmem (g_bytes_get_data (tail, NULL), g_bytes_get_size (tail), results + WP_BOARD_RESULTS_SIZE - size,
+                       size);
+    }
 }
 
 /* What was committed survives kill -9, and what was not is not seen. */

@@ -69,7 +69,7 @@ test_header_round_trip (void)
         WpFrameHeader decoded;
         guint8 encoded[WP_FRAME_HEADER_SIZE];
         g_autoptr (GError) error = NULL;
-        gboolean valid = (flags & WP_FRAME_DONE) == 0 || type == WP_FRAME_RESULTS;
+        gboolean valid = (flags & (WP_FRAME_DONE | WP_FRAME_TIMED)) == 0 || type == WP_FRAME_RESULTS;
 
         wp_frame_header_encode (&header, encoded);
         g_assert_cmpint (wp_frame_header_decode (&decoded, encoded, &error), ==, valid);

@@ -159,6 +159,81 @@ test_results_overflow (void)
   g_assert_error (error, WP_ERROR, WP_ERROR_PROTOCOL);
 }
 
+/* As an outbox has them: growing downwards. */
+static void
+store_times (guint8 *end, guint n, const WpTaskTimes *times)
+{
+  for (guint i = 0; i < n; i++)
+    wp_task_times_encode (&times[i], end - (i + 1) * WP_TASK_TIMES_SIZE);
+}
+
+static void
+test_times (void)
+{
+  const WpTaskTimes times[] = { { 1000, 10 }, { 1010, 0 }, { 1010, 90 }, { 1200, 300 } };
+  guint8 buffer[sizeof times];
+
+  store_times (buffer + sizeof buffer, G_N_ELEMENTS (times), times);
+  for (guint n = 0; n <= G_N_ELEMENTS (times); n++)
+    {
+      g_autoptr (GBytes) decoded = wp_task_times_decode (buffer + sizeof buffer, n, 1000, 1500);
+
+      g_assert_cmpmem (g_bytes_get_data (decoded, NULL), g_bytes_get_size (decoded), times, n * sizeof *times);
+    }
+}
+
+/* Whatever they say, tasks follow each other within the time that they had. */
+static void
+test_times_untrusted (void)
+{
+  static const gint64 numbers[] = { G_MININT64, -1, 0, 1, 999, 1000, 1250, 1499, 1500, 1501, G_MAXINT64 };
+
+  for (guint round = 0; round < 10000; round++)
+    {
+      g_autoptr (GBytes) decoded = NULL;
+      WpTaskTimes times[4];
+      guint8 buffer[sizeof times];
+      const WpTaskTimes *held;
+      gint64 earliest = 1000;
+
+      for (guint i = 0; i < G_N_ELEMENTS (times); i++)
+        {
+          times[i].started = numbers[g_test_rand_int_range (0, G_N_ELEMENTS (numbers))];
+          times[i].elapsed = numbers[g_test_rand_int_range (0, G_N_ELEMENTS (numbers))];
+        }
+      store_times (buffer + sizeof buffer, G_N_ELEMENTS (times), times);
+      decoded = wp_task_times_decode (buffer + sizeof buffer, G_N_ELEMENTS (times), earliest, 1500);
+      held = g_bytes_get_data (decoded, NULL);
+
+      for (guint i = 0; i < G_N_ELEMENTS (times); i++)
+        {
+          g_assert_cmpint (held[i].started, >=, earliest);
+          g_assert_cmpint (held[i].elapsed, >=, 0);
+          earliest = held[i].started + held[i].elapsed;
+        }
+      g_assert_cmpint (earliest, <=, 1500);
+    }
+}
+
+static void
+test_times_lengths (void)
+{
+  for (guint n = 0; n < 5; n++)
+    for (gsize length = 0; length < 100; length++)
+      {
+        g_autoptr (GError) error = NULL;
+        gsize position = G_MAXSIZE;
+
+        g_assert_cmpint (wp_results_find_times (length, n, &position, &error), ==, length >= n * WP_TASK_TIMES_SIZE);
+        if (error == NULL)
+          g_assert_cmpuint (position + n * WP_TASK_TIMES_SIZE, ==, length);
+        else
+          g_assert_error (error, WP_ERROR, WP_ERROR_PROTOCOL);
+      }
+
+  g_assert_false (wp_results_find_times (1000, G_MAXUINT32, &(gsize){ 0 }, NULL));
+}
+
 static void
 test_task (void)
 {
@@ -188,6 +263,9 @@ main (int argc, char **argv)
     { "/message/chunk/wrong-fields-are-refused", test_chunk_malformed },
     { "/message/results/round-trip-and-lengths", test_results },
     { "/message/results/an-overflow-is-refused", test_results_overflow },
+    { "/message/times/round-trip", test_times },
+    { "/message/times/are-held-to-what-can-be", test_times_untrusted },
+    { "/message/times/too-few-are-refused", test_times_lengths },
     { "/message/task/round-trip-and-lengths", test_task },
   };
 

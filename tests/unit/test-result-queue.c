@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include "channel/wp-message.h"
 #include "channel/wp-payload.h"
 #include "pool/wp-result-queue.h"
 
 #include "bracketed-tests.h"
+
+static const WpResultOrigin origin = { .worker = 3 };
 
 /* Numbers of every size, the extremes of each, and what is no number between them. */
 static const char *const texts[] = {
@@ -81,9 +84,9 @@ test_collect (void)
           g_autoptr (GBytes) rest = write_payload (array, cut, n - cut);
 
           if (cut < n)
-            wp_result_queue_add (queue, cut, n - cut, rest, 0);
+            wp_result_queue_add (queue, cut, n - cut, rest, 0, &origin);
           if (cut > 0)
-            wp_result_queue_add (queue, 0, cut, front, 0);
+            wp_result_queue_add (queue, 0, cut, front, 0, &origin);
           assert_collected (queue, array);
         }
     }
@@ -107,7 +110,7 @@ test_collect_part (void)
           g_variant_builder_add (&builder, "v", g_variant_new_int32 (i + 1));
         expected = g_variant_ref_sink (g_variant_builder_end (&builder));
 
-        wp_result_queue_add (queue, 0, n, payload, skip);
+        wp_result_queue_add (queue, 0, n, payload, skip, &origin);
         assert_collected (queue, expected);
       }
 }
@@ -122,10 +125,49 @@ test_collect_failed (void)
   g_autoptr (GBytes) payload = write_payload (array, 0, 2);
   g_autoptr (GError) error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_FAILED, "failed");
 
-  wp_result_queue_add (queue, 0, 2, payload, 0);
-  wp_result_queue_add_error (queue, 2, 2, error);
-  wp_result_queue_add (queue, 4, 2, payload, 0);
+  wp_result_queue_add (queue, 0, 2, payload, 0, &origin);
+  wp_result_queue_add_error (queue, 2, 2, error, &origin);
+  wp_result_queue_add (queue, 4, 2, payload, 0, &origin);
   assert_collected (queue, expected);
+}
+
+/* Each result has the times that came with its record, also when the first ones of the payload were known. */
+static void
+test_times (void)
+{
+  const WpTaskTimes times[] = { { 10, 1 }, { 20, 2 }, { 30, 3 }, { 40, 4 }, { 50, 5 }, { 60, 6 } };
+  g_autoptr (GVariant) array = parse ("[<1>, <2>, <3>, <4>, <5>, <6>]");
+  g_autoptr (GBytes) payload = write_payload (array, 0, 6);
+  g_autoptr (GBytes) bytes = g_bytes_new_static (times, sizeof times);
+  g_autoptr (GBytes) last = g_bytes_new_static (&times[5], sizeof times[5]);
+  g_autoptr (GError) error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_FAILED, "failed");
+
+  for (guint skip = 0; skip <= 5; skip++)
+    {
+      g_autoptr (WpResultQueue) queue = wp_result_queue_new (TRUE);
+      const WpResultOrigin run = { .worker = 4, .n_retries = 2, .times = bytes };
+      const WpResultOrigin failed = { .worker = 5, .n_retries = 3, .times = last };
+      const WpResultOrigin unknown = { .worker = G_MAXUINT };
+
+      wp_result_queue_add_error (queue, 6 - skip, 1, error, &failed);
+      wp_result_queue_add_error (queue, 7 - skip, 2, error, &unknown);
+      wp_result_queue_add (queue, 0, 6 - skip, payload, skip, &run);
+
+      for (guint i = skip; i < 9; i++)
+        {
+          g_autoptr (GVariant) value = NULL;
+          g_autoptr (GError) failure = NULL;
+          WpTaskRun described;
+          guint64 index;
+
+          g_assert_true (wp_result_queue_take (queue, &index, &value, &failure, &described));
+          g_assert_cmpuint (index, ==, i - skip);
+          g_assert_cmpuint (described.worker, ==, i < 6 ? 4 : i == 6 ? 5 : G_MAXUINT);
+          g_assert_cmpuint (described.n_retries, ==, i < 6 ? 2 : i == 6 ? 3 : 0);
+          g_assert_cmpint (described.started, ==, i <= 6 ? times[MIN (i, 5)].started : 0);
+          g_assert_cmpint (described.elapsed, ==, i <= 6 ? times[MIN (i, 5)].elapsed : 0);
+        }
+    }
 }
 
 int
@@ -135,6 +177,7 @@ main (int argc, char **argv)
     { "/result-queue/collect/any-values-in-any-runs", test_collect },
     { "/result-queue/collect/parts-of-a-payload", test_collect_part },
     { "/result-queue/collect/failed-tasks-are-nothing", test_collect_failed },
+    { "/result-queue/take/says-where-and-when", test_times },
   };
 
   return run_tests (argc, argv, tests, G_N_ELEMENTS (tests));

@@ -341,3 +341,11 @@ wp_board_salvage (WpBoard *board, gsize *open)
   /* A copy, because a child that the worker has left behind may still write there. */
   return g_bytes_new (board->memory->results, committed);
 }
+
+GBytes *
+wp_board_salvage_tail (WpBoard *board, gsize size)
+{
+  g_assert (size <= WP_BOARD_RESULTS_SIZE);
+
+  return g_bytes_new (board->memory->results + WP_BOARD_RESULTS_SIZE - size, size);
+}

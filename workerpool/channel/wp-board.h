@@ -69,5 +69,7 @@ void     wp_board_commit       (WpBoard *board, guint32 open, guint32 committed)
 /* Pool, after the worker's death: a copy of the committed bytes, clamped.
  * Returns: (transfer full) (nullable) */
 GBytes  *wp_board_salvage      (WpBoard *board, gsize *open);
+/* The same of the last bytes of that memory, at most all of them. */
+GBytes  *wp_board_salvage_tail (WpBoard *board, gsize size);
 
 G_END_DECLS

@@ -125,7 +125,7 @@ wp_frame_header_decode (WpFrameHeader *header,
   if (type < WP_FRAME_CONFIGURE || type > WP_FRAME_LAST)
     return protocol_error (error, "an unknown type", type);
   if ((flags & ~WP_FRAME_ALL_FLAGS) != 0 ||
-      ((flags & WP_FRAME_DONE) != 0 && type != WP_FRAME_RESULTS))
+      ((flags & (WP_FRAME_DONE | WP_FRAME_TIMED)) != 0 && type != WP_FRAME_RESULTS))
     return protocol_error (error, "flags that its type does not have", flags);
   if (buffer[6] != 0 || buffer[7] != 0 || get_u32 (buffer + 12) != 0)
     return protocol_error (error, "a reserved field in use", get_u32 (buffer + 12));

@@ -50,7 +50,8 @@ typedef enum
   WP_FRAME_SHARED = 1 << 0,   /* the body is the attached descriptor's content */
   WP_FRAME_ATTACHED = 1 << 1, /* one descriptor comes with the frame (implied by SHARED) */
   WP_FRAME_DONE = 1 << 2,     /* RESULTS: the last ones of the chunk */
-  WP_FRAME_ALL_FLAGS = (1 << 3) - 1,
+  WP_FRAME_TIMED = 1 << 3,    /* RESULTS: the body ends with the times of each (wp-message.h) */
+  WP_FRAME_ALL_FLAGS = (1 << 4) - 1,
 } WpFrameFlags;
 
 typedef struct

@@ -10,6 +10,7 @@
 /* CHUNK:    0 u64 first, 8 u32 n_tasks, 12 u16 length of function, 14 u16 length of codec,
  *           16 function, NUL, codec, NUL, zeros up to a multiple of 8
  * RESULTS:  0 u32 offset, 4 u32 n_results, 8 u64 elapsed
+ *           times, at the end of the body: 0 i64 started, 8 i64 elapsed
  * STARTED, CANCEL: 0 u32 offset, 4 u32 zero */
 #define CHUNK_STRINGS 16
 
@@ -158,6 +159,42 @@ wp_results_head_decode (WpResultsHead *head, const guint8 *buffer, gsize size, G
   if (head->offset > G_MAXUINT32 - head->n_results)
     return malformed (error, "there are more results than a chunk has tasks");
 
+  return TRUE;
+}
+
+void
+wp_task_times_encode (const WpTaskTimes *times, guint8 buffer[WP_TASK_TIMES_SIZE])
+{
+  put_u64 (buffer, (guint64) times->started);
+  put_u64 (buffer + 8, (guint64) times->elapsed);
+}
+
+GBytes *
+wp_task_times_decode (const guint8 *end, guint n, gint64 earliest, gint64 latest)
+{
+  WpTaskTimes *times = g_new (WpTaskTimes, n);
+
+  for (guint i = 0; i < n; i++)
+    {
+      const guint8 *buffer = end - (gsize) (i + 1) * WP_TASK_TIMES_SIZE;
+      const gint64 started = (gint64) get_u64 (buffer);
+      const gint64 elapsed = (gint64) get_u64 (buffer + 8);
+
+      times[i].started = CLAMP (started, earliest, latest);
+      times[i].elapsed = CLAMP (elapsed, 0, latest - times[i].started);
+      earliest = times[i].started + times[i].elapsed;
+    }
+
+  return g_bytes_new_take (times, n * sizeof *times);
+}
+
+gboolean
+wp_results_find_times (gsize body_length, guint n_results, gsize *times, GError **error)
+{
+  if (body_length / WP_TASK_TIMES_SIZE < n_results)
+    return malformed (error, "there are more results than times");
+
+  *times = body_length - (gsize) n_results * WP_TASK_TIMES_SIZE;
   return TRUE;
 }
 

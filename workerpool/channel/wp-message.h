@@ -33,6 +33,16 @@ typedef struct
 } WpResultsHead;
 #define WP_RESULTS_HEAD_SIZE 16
 
+/* When a task ran, in nanoseconds. With WP_FRAME_TIMED the body of RESULTS ends with one for each result, that of the
+ * last result first: they grow downwards beside the records while these grow upwards, and are in the same order then as
+ * in the frame. */
+typedef struct
+{
+  gint64 started;  /* CLOCK_MONOTONIC; 0: it is not known */
+  gint64 elapsed;
+} WpTaskTimes;
+#define WP_TASK_TIMES_SIZE 16
+
 /* STARTED and CANCEL: the offset of a task in chunk 'sequence'. */
 typedef struct
 {
@@ -54,6 +64,15 @@ gboolean wp_results_head_decode (WpResultsHead *head,
                                  const guint8  *buffer,
                                  gsize          size,
                                  GError       **error);
+
+void     wp_task_times_encode   (const WpTaskTimes *times, guint8 buffer[WP_TASK_TIMES_SIZE]);
+/* The times of n results that follow each other, from the memory where they grow downwards: the first of them ends at
+ * 'end'. A worker runs one task at a time: whatever is there, no task starts before 'earliest' or before the one before
+ * it has ended, and none ends after 'latest', which is not before 'earliest'.
+ * Returns: (transfer full): n WpTaskTimes, the first result's first */
+GBytes  *wp_task_times_decode   (const guint8 *end, guint n, gint64 earliest, gint64 latest);
+/* Where the times of n results begin in the body, which is where the records end. FALSE: it has no room for them. */
+gboolean wp_results_find_times  (gsize body_length, guint n_results, gsize *times, GError **error);
 
 void     wp_task_head_encode    (const WpTaskHead *head, guint8 buffer[WP_TASK_HEAD_SIZE]);
 gboolean wp_task_head_decode    (WpTaskHead   *head,

@@ -28,6 +28,7 @@ G_BEGIN_DECLS
 #define WP_CONFIGURE_NICE      "nice"      /* i, added to the niceness; absent: 0 */
 #define WP_CONFIGURE_OOM       "oom-score-adj" /* i, added to the owner's; absent: 0 */
 #define WP_CONFIGURE_CPU_IDS   "cpu-ids"   /* au, the CPUs that it may use; absent: all that its owner may */
+#define WP_CONFIGURE_TIMED     "timed"     /* b, results carry their times; absent: FALSE */
 /* Keys of the READY frame's body, likewise. */
 #define WP_READY_PID           "pid"       /* i */
 

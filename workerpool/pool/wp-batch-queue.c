@@ -76,11 +76,12 @@ wp_batch_queue_take (WpBatchQueue *self)
   guint64 index;
   GVariant *value;
   GError *failure;
+  WpTaskRun run;
 
-  if (!wp_result_queue_take (self->job->results, &index, &value, &failure))
+  if (!wp_result_queue_take (self->job->results, &index, &value, &failure, &run))
     return NULL;
 
-  return wp_result_new (index, value, failure);
+  return wp_result_new (index, value, failure, &run);
 }
 
 typedef struct

@@ -8,7 +8,7 @@ take_applied (WpJob *job, GError **error)
   guint64 index;
   GVariant *value;
   GError *failure;
-  gboolean taken = wp_result_queue_take (job->results, &index, &value, &failure);
+  gboolean taken = wp_result_queue_take (job->results, &index, &value, &failure, NULL);
 
   g_assert (taken);
   if (failure != NULL)

@@ -60,13 +60,14 @@ wp_engine_add_results (WpEngine     *self,
                  guint         n,
                  GBytes       *payload,
                  guint         skip,
+                 const WpResultOrigin *origin,
                  guint         n_failed,
                  GError       *first_failure)
 {
   /* A single item goes with its job. */
   if (job->plan.n_total != 1)
     wp_items_drop (job->items, first, n, self->dropped_items);
-  wp_result_queue_add (job->results, first, n, payload, skip);
+  wp_result_queue_add (job->results, first, n, payload, skip, origin);
   job->n_ended += n;
   job->n_failed += n_failed;
 
@@ -80,10 +81,15 @@ wp_engine_add_results (WpEngine     *self,
 }
 
 static void
-job_fail_tasks (WpEngine *self, WpJob *job, guint64 first, guint n, const GError *error)
+job_fail_tasks (WpEngine             *self,
+                WpJob                *job,
+                guint64               first,
+                guint                 n,
+                const GError         *error,
+                const WpResultOrigin *origin)
 {
   wp_items_drop (job->items, first, n, self->dropped_items);
-  wp_result_queue_add_error (job->results, first, n, error);
+  wp_result_queue_add_error (job->results, first, n, error, origin);
   job->n_ended += n;
   job->n_failed += n;
 
@@ -101,6 +107,21 @@ static const char *
 get_function_name (WpJob *job)
 {
   return g_str_equal (job->function, WP_FUNCTION_LIST) ? "the list of functions" : job->function;
+}
+
+/* Where tasks ended that have no result; its times are the caller's to free. */
+static WpResultOrigin
+find_origin (WpEngine *self, const WpAction *action)
+{
+  const gboolean ran = action->worker != WP_NO_WORKER;
+  WpResultOrigin origin = { .worker = action->worker, .n_retries = action->attempt };
+
+  if (ran && action->n_tasks == 1 && self->links[action->worker]->interrupted.started != 0)
+    origin.times = g_bytes_new (&self->links[action->worker]->interrupted, sizeof (WpTaskTimes));
+  if (!ran && action->attempt > 0)
+    origin.n_retries = action->attempt - 1;
+
+  return origin;
 }
 
 static GError *
@@ -239,12 +260,16 @@ wp_engine_give_up_on (WpEngine *self, WpLink *link, GError *cause)
 static void
 answer_chunk (WpEngine *self, WpLink *link, guint64 sequence, guint n_tasks, const GError *error)
 {
+  WpResultOrigin origin = { .worker = WP_NO_WORKER };
   WpResultsRange range;
 
-  if (wp_scheduler_results (self->scheduler, link->id, sequence, 0, n_tasks, 0, TRUE, FALSE, wp_engine_now (),
-                            &range) &&
-      range.deliver)
-    job_fail_tasks (self, range.tag, range.first, range.n_tasks, error);
+  if (!wp_scheduler_results (self->scheduler, link->id, sequence, 0, n_tasks, 0, TRUE, FALSE, wp_engine_now (),
+                             &range) ||
+      !range.deliver)
+    return;
+
+  origin.n_retries = range.attempt;
+  job_fail_tasks (self, range.tag, range.first, range.n_tasks, error, &origin);
 }
 
 void
@@ -405,7 +430,7 @@ wp_engine_find_held (WpEngine *self, guint worker, guint64 sequence, WpHeldChunk
 static void
 run_action (WpEngine *self, const WpAction *action)
 {
-  WpLink *link = self->links[action->worker];
+  WpLink *link = action->worker != WP_NO_WORKER ? self->links[action->worker] : NULL;
   WpJob *job = action->tag;
   WpHeldChunk chunk;
 
@@ -453,10 +478,12 @@ run_action (WpEngine *self, const WpAction *action)
     case WP_ACTION_FAIL_TASKS:
       {
         g_autoptr (GError) error = describe_failure (self, job, action);
+        WpResultOrigin origin = find_origin (self, action);
 
         if (action->reason != WP_FAIL_WORKER_DIED && job->interruption == NULL)
           job->interruption = g_error_copy (error);
-        job_fail_tasks (self, job, action->first, action->n_tasks, error);
+        job_fail_tasks (self, job, action->first, action->n_tasks, error, &origin);
+        g_clear_pointer (&origin.times, g_bytes_unref);
       }
       break;
 

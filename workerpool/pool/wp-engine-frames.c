@@ -40,16 +40,80 @@ check_results (GBytes  *payload,
   return FALSE;
 }
 
-/* Takes one RESULTS frame. salvage: it comes from the board of a dead worker and may repeat results. */
+/* The times of results that end there. What a worker says cannot make its tasks run before it had them, or for longer
+ * than until now. */
+static GBytes *
+decode_times (WpLink *link, const guint8 *end, guint n)
+{
+  const gint64 now = wp_engine_now ();
+
+  return wp_task_times_decode (end, n, MIN (link->busy_until, now), now);
+}
+
+/* Divides what a RESULTS frame holds into the payload and the times, which are NULL where they are not wanted. */
+static gboolean
+split_body (WpEngine            *self,
+            WpLink              *link,
+            const WpFrameHeader *header,
+            guint                n_results,
+            GBytes              *body,
+            GBytes             **payload,
+            GBytes             **times,
+            GError             **error)
+{
+  const gboolean timed = (header->flags & WP_FRAME_TIMED) != 0;
+  const guint8 *data;
+  gsize size, position;
+
+  if (timed != self->config.settings.timed)
+    {
+      g_set_error (error, WP_ERROR, WP_ERROR_PROTOCOL,
+                   timed ? "sent results with times, which it was not asked for" : "sent results without their times");
+      return FALSE;
+    }
+
+  if (!timed)
+    {
+      *payload = g_bytes_ref (body);
+      return TRUE;
+    }
+
+  data = g_bytes_get_data (body, &size);
+  if (!wp_results_find_times (size, n_results, &position, error))
+    return FALSE;
+
+  *payload = g_bytes_new_from_bytes (body, 0, position);
+  *times = decode_times (link, data + size, n_results);
+
+  return TRUE;
+}
+
+/* Under the lock. */
+static void
+note_end (WpLink *link, GBytes *times)
+{
+  gsize size;
+  const WpTaskTimes *last = g_bytes_get_data (times, &size);
+
+  if (size == 0)
+    return;
+
+  last += size / sizeof *last - 1;
+  link->busy_until = last->started + last->elapsed;
+}
+
+/* Takes the results of one RESULTS frame. salvage: it comes from the board of a dead worker and may repeat results. */
 static gboolean
 take_results (WpEngine            *self,
               WpLink              *link,
               const WpFrameHeader *header,
               const WpResultsHead *head,
               GBytes              *payload,
+              GBytes              *times,
               gboolean             salvage,
               GError             **error)
 {
+  WpResultOrigin origin = { .worker = link->id, .times = times };
   g_autoptr (GError) first_failure = NULL;
   WpResultsRange range;
   guint n_records, n_failed;
@@ -82,6 +146,9 @@ take_results (WpEngine            *self,
       return FALSE;
     }
 
+  if (times != NULL)
+    note_end (link, times);
+
   if (range.deliver && range.n_tasks > 0)
     {
       if (range.skip > 0)
@@ -89,8 +156,9 @@ take_results (WpEngine            *self,
           g_clear_error (&first_failure);
           check_results (payload, range.skip, &n_records, &n_failed, &first_failure, NULL);
         }
-      wp_engine_add_results (self, range.tag, range.first, range.n_tasks, payload, range.skip, n_failed,
-                       g_steal_pointer (&first_failure));
+      origin.n_retries = range.attempt;
+      wp_engine_add_results (self, range.tag, range.first, range.n_tasks, payload, range.skip, &origin, n_failed,
+                             g_steal_pointer (&first_failure));
     }
   wp_engine_pump (self);
   wp_engine_unlock (self);
@@ -156,6 +224,8 @@ take_started (WpEngine *self, WpLink *link, guint64 sequence, guint offset, GErr
 static gboolean
 take_frame (WpEngine *self, WpLink *link, WpFrame *frame, GError **error)
 {
+  g_autoptr (GBytes) payload = NULL;
+  g_autoptr (GBytes) times = NULL;
   WpResultsHead results;
   WpTaskHead task;
 
@@ -166,7 +236,8 @@ take_frame (WpEngine *self, WpLink *link, WpFrame *frame, GError **error)
 
     case WP_FRAME_RESULTS:
       return wp_results_head_decode (&results, frame->head, frame->header.head_length, error) &&
-             take_results (self, link, &frame->header, &results, frame->body, FALSE, error);
+             split_body (self, link, &frame->header, results.n_results, frame->body, &payload, &times, error) &&
+             take_results (self, link, &frame->header, &results, payload, times, FALSE, error);
 
     case WP_FRAME_STARTED:
       return wp_task_head_decode (&task, frame->head, frame->header.head_length, error) &&
@@ -212,6 +283,23 @@ wp_engine_read_frames (WpEngine *self, WpLink *link, GError **error)
     }
 }
 
+/* Of the n results of the frame that a dead worker was building. NULL: there cannot be so many. */
+static GBytes *
+salvage_times (WpLink *link, guint n)
+{
+  g_autoptr (GBytes) tail = NULL;
+  const guint8 *data;
+  gsize size;
+
+  if (n > WP_BOARD_RESULTS_SIZE / WP_TASK_TIMES_SIZE)
+    return NULL;
+
+  tail = wp_board_salvage_tail (link->board, (gsize) n * WP_TASK_TIMES_SIZE);
+  data = g_bytes_get_data (tail, &size);
+
+  return decode_times (link, data + size, n);
+}
+
 /* The results that a dead worker had committed to its board and not sent. */
 void
 wp_engine_salvage (WpEngine *self, WpLink *link)
@@ -227,10 +315,14 @@ wp_engine_salvage (WpEngine *self, WpLink *link)
   if (bytes == NULL)
     return;
 
+  /* Results seen before come again, with their times. */
+  link->busy_until = link->launched;
+
   data = g_bytes_get_data (bytes, &size);
   while (position + WP_FRAME_HEADER_SIZE + WP_RESULTS_HEAD_SIZE <= size)
     {
       g_autoptr (GBytes) payload = NULL;
+      g_autoptr (GBytes) times = NULL;
       WpFrameHeader header;
       WpResultsHead head;
       gsize body = position + WP_FRAME_HEADER_SIZE + WP_RESULTS_HEAD_SIZE;
@@ -245,25 +337,34 @@ wp_engine_salvage (WpEngine *self, WpLink *link)
       if (position >= open)
         {
           /* The frame that was being built: its header does not count its records yet. */
-          guint64 n_bytes = size - body;
-          g_autoptr (GBytes) rest = g_bytes_new_from_bytes (bytes, body, n_bytes);
           g_autoptr (GError) first_failure = NULL;
           guint n_failed;
 
-          if (!check_results (rest, 0, &head.n_results, &n_failed, &first_failure, NULL))
+          payload = g_bytes_new_from_bytes (bytes, body, size - body);
+          if (!check_results (payload, 0, &head.n_results, &n_failed, &first_failure, NULL))
             return;
+          if (self->config.settings.timed)
+            {
+              times = salvage_times (link, head.n_results);
+              if (times == NULL)
+                return;
+            }
           header.flags = 0;
           end = size;
         }
       else
         {
+          g_autoptr (GBytes) whole = NULL;
+
           if (header.body_length > size - body)
             return;
           end = body + header.body_length;
+          whole = g_bytes_new_from_bytes (bytes, body, end - body);
+          if (!split_body (self, link, &header, head.n_results, whole, &payload, &times, NULL))
+            return;
         }
 
-      payload = g_bytes_new_from_bytes (bytes, body, end - body);
-      if (!take_results (self, link, &header, &head, payload, TRUE, NULL))
+      if (!take_results (self, link, &header, &head, payload, times, TRUE, NULL))
         return;
       position = end;
     }

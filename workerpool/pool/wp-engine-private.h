@@ -133,13 +133,15 @@ gint64       wp_engine_check_deadlines  (WpEngine *self, gint64 now);
 void         wp_engine_recall_links     (WpEngine *self);
 /* For the engine's thread: becomes the link's reader, waiting for it to be returned. */
 void         wp_engine_claim_link       (WpEngine *self, WpLink *link);
-/* Results of tasks that count; takes first_failure, which is NULL when n_failed is 0. */
+/* Results of tasks that count; takes first_failure, which is NULL when n_failed is 0. origin: with the times of all
+ * records of the payload. */
 void         wp_engine_add_results      (WpEngine *self,
                                          WpJob    *job,
                                          guint64   first,
                                          guint     n,
                                          GBytes   *payload,
                                          guint     skip,
+                                         const WpResultOrigin *origin,
                                          guint     n_failed,
                                          GError   *first_failure);
 

@@ -20,6 +20,23 @@ typedef struct
   WpEngine *engine;
 } EngineSource;
 
+/* When the task began that ended with its worker, as far as that is known; it ran until now. */
+static void
+note_interrupted (WpEngine *self, WpLink *link, const WpHeldChunk *running)
+{
+  const gint64 now = wp_engine_now ();
+  gint64 started;
+  guint offset;
+
+  if (!self->config.settings.timed || running->sequence == 0 ||
+      !wp_link_get_running (link, running->sequence, running->n_tasks, running->n_results, &offset, &started) ||
+      offset != running->n_results)
+    return;
+
+  link->interrupted.started = CLAMP (started, MIN (link->busy_until, now), now);
+  link->interrupted.elapsed = now - link->interrupted.started;
+}
+
 /* A worker has ended, or was never there; takes the reason. */
 static void
 report_gone (WpEngine *self, WpLink *link, GError *reason)
@@ -32,6 +49,8 @@ report_gone (WpEngine *self, WpLink *link, GError *reason)
   for (guint i = 0; i < n && link->channel != NULL && running.sequence == 0; i++)
     if (wp_link_was_running (link, held[i].sequence, held[i].n_tasks, held[i].n_results))
       running = held[i];
+
+  note_interrupted (self, link, &running);
 
   if (link->state == WP_LINK_LAUNCHING || link->state == WP_LINK_STARTING)
     {
@@ -105,6 +124,9 @@ launch (WpEngine *self, WpLink *link)
 
   wp_engine_lock (self);
   g_clear_error (&link->cause);
+  link->launched = wp_engine_now ();
+  link->busy_until = link->launched;
+  link->interrupted = (WpTaskTimes){ 0 };
   if (link->signal != 0)
     {
       /* Ended before it began. */

@@ -97,6 +97,8 @@ send_configuration (WpLink *self, const WpLinkSettings *settings, GError **error
     g_variant_dict_insert (&dict, WP_CONFIGURE_NICE, "i", settings->nice);
   if (settings->oom_score_adj != 0)
     g_variant_dict_insert (&dict, WP_CONFIGURE_OOM, "i", settings->oom_score_adj);
+  if (settings->timed)
+    g_variant_dict_insert (&dict, WP_CONFIGURE_TIMED, "b", TRUE);
   if (settings->cpu_ids != NULL)
     {
       const gsize n_sets = g_variant_n_children (settings->cpu_ids);

@@ -5,6 +5,7 @@
 #include <gio/gio.h>
 #include "channel/wp-board.h"
 #include "channel/wp-channel.h"
+#include "channel/wp-message.h"
 #include "launch/wp-launcher.h"
 #include "pool/wp-items.h"
 
@@ -46,6 +47,9 @@ typedef struct
   gboolean writing; /* the engine polls for room to write */
   int signal;       /* to be sent by the engine's thread, or 0 */
   gboolean unwanted; /* it is killed because it is not needed any more, not for what it did */
+  gint64 launched;   /* when its start began, ns */
+  gint64 busy_until; /* no task that it has not reported began earlier, ns */
+  WpTaskTimes interrupted; /* of the task that it ran when it died, until the next launch; not known: 0 */
   gint64 start_deadline;
   gint64 task_deadline; /* before it no task of the worker has run too long; G_MAXINT64: none can */
   GError *cause;    /* why the pool ended it, or what it did wrong; NULL: it ended by itself */
@@ -64,6 +68,7 @@ typedef struct
   int nice;
   int oom_score_adj;
   GVariant *cpu_ids; /* aau, the sets of CPUs of one worker each, or of all; nullable */
+  gboolean timed;    /* results carry their times */
 } WpLinkSettings;
 
 WpLink  *wp_link_new           (guint id);

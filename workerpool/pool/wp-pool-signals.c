@@ -2,6 +2,9 @@
 
 #include "pool/wp-pool-signals.h"
 
+/* Signals do not tell where a result comes from. */
+static const WpResultOrigin no_origin = { .worker = WP_NO_WORKER };
+
 enum
 {
   SIGNAL_TASK_COMPLETED,
@@ -70,7 +73,7 @@ emit_results (GObject *pool, Emission *emission)
   GVariant *value;
   GError *failure;
 
-  while (wp_result_queue_take (emission->results, &index, &value, &failure))
+  while (wp_result_queue_take (emission->results, &index, &value, &failure, NULL))
     {
       guint64 id = wp_job_get_task_id (emission->job, index);
 
@@ -150,7 +153,7 @@ on_completed (gpointer data, WpJob *job, guint64 first, guint n, GBytes *payload
     return;
 
   emission = new_result_emission (job);
-  wp_result_queue_add (emission->results, first, n, payload, skip);
+  wp_result_queue_add (emission->results, first, n, payload, skip, &no_origin);
   post_emission (self, emission);
 }
 
@@ -164,7 +167,7 @@ on_failed (gpointer data, WpJob *job, guint64 first, guint n, const GError *erro
     return;
 
   emission = new_result_emission (job);
-  wp_result_queue_add_error (emission->results, first, n, error);
+  wp_result_queue_add_error (emission->results, first, n, error, &no_origin);
   post_emission (self, emission);
 }
 

@@ -2,11 +2,12 @@
 
 #pragma once
 
+#include "pool/wp-result-queue.h"
 #include "pool/wp-result.h"
 
 G_BEGIN_DECLS
 
 /* Exactly one of value (not floating) and error; takes it. */
-WpResult *wp_result_new (guint64 index, GVariant *value, GError *error);
+WpResult *wp_result_new (guint64 index, GVariant *value, GError *error, const WpTaskRun *run);
 
 G_END_DECLS

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "channel/wp-message.h"
 #include "channel/wp-payload.h"
 
 /* Results of this mean size and above are wrapped where they lie; below, they are copied into one
@@ -15,9 +16,11 @@ typedef struct
 {
   guint64 first;
   guint n;
-  guint skip;      /* records of the payload that are not, or no more, part of this run */
+  guint skip;      /* records of the payload that are not part of this run */
+  guint n_taken;
   GBytes *payload; /* or */
   GError *error;   /* the same for all */
+  WpResultOrigin origin;
 } Run;
 
 struct _WpResultQueue
@@ -37,6 +40,7 @@ run_free (Run *run)
 {
   g_clear_pointer (&run->payload, g_bytes_unref);
   g_clear_error (&run->error);
+  g_clear_pointer (&run->origin.times, g_bytes_unref);
   g_free (run);
 }
 
@@ -87,13 +91,30 @@ add_run (WpResultQueue *self, Run *run)
   self->length += run->n;
 }
 
-void
-wp_result_queue_add (WpResultQueue *self, guint64 first, guint n, GBytes *payload, guint skip)
+static Run *
+new_run (guint64 first, guint n, const WpResultOrigin *origin)
 {
   Run *run = g_new0 (Run, 1);
 
   run->first = first;
   run->n = n;
+  run->origin = *origin;
+  if (origin->times != NULL)
+    g_bytes_ref (origin->times);
+
+  return run;
+}
+
+void
+wp_result_queue_add (WpResultQueue        *self,
+                     guint64               first,
+                     guint                 n,
+                     GBytes               *payload,
+                     guint                 skip,
+                     const WpResultOrigin *origin)
+{
+  Run *run = new_run (first, n, origin);
+
   run->skip = skip;
   run->payload = g_bytes_ref (payload);
 
@@ -101,12 +122,14 @@ wp_result_queue_add (WpResultQueue *self, guint64 first, guint n, GBytes *payloa
 }
 
 void
-wp_result_queue_add_error (WpResultQueue *self, guint64 first, guint n, const GError *error)
+wp_result_queue_add_error (WpResultQueue        *self,
+                           guint64               first,
+                           guint                 n,
+                           const GError         *error,
+                           const WpResultOrigin *origin)
 {
-  Run *run = g_new0 (Run, 1);
+  Run *run = new_run (first, n, origin);
 
-  run->first = first;
-  run->n = n;
   run->error = g_error_copy (error);
 
   add_run (self, run);
@@ -152,8 +175,24 @@ wp_result_queue_can_take (WpResultQueue *self)
   return find_current (self);
 }
 
+static void
+describe_task (const Run *run, WpTaskRun *described)
+{
+  const WpTaskTimes *times = NULL;
+  gsize size;
+
+  *described = (WpTaskRun){ .worker = run->origin.worker, .n_retries = run->origin.n_retries };
+  if (run->origin.times == NULL)
+    return;
+
+  times = g_bytes_get_data (run->origin.times, &size);
+  g_assert (run->skip + run->n_taken < size / sizeof *times);
+  described->started = times[run->skip + run->n_taken].started;
+  described->elapsed = times[run->skip + run->n_taken].elapsed;
+}
+
 gboolean
-wp_result_queue_take (WpResultQueue *self, guint64 *index, GVariant **value, GError **failure)
+wp_result_queue_take (WpResultQueue *self, guint64 *index, GVariant **value, GError **failure, WpTaskRun *described)
 {
   Run *run;
 
@@ -164,6 +203,9 @@ wp_result_queue_take (WpResultQueue *self, guint64 *index, GVariant **value, GEr
     return FALSE;
 
   run = self->current;
+  if (described != NULL)
+    describe_task (run, described);
+  run->n_taken++;
   *index = run->first++;
   run->n--;
   self->length--;

@@ -10,6 +10,23 @@ G_BEGIN_DECLS
  * of their frame until somebody takes them. Not thread-safe. */
 typedef struct _WpResultQueue WpResultQueue;
 
+/* Where results come from: all of these are of one worker. */
+typedef struct
+{
+  guint worker;    /* that ran the tasks last, or G_MAXUINT for none */
+  guint n_retries; /* how often they were run again */
+  GBytes *times;   /* WpTaskTimes (wp-message.h), one for each record of the payload or for the failed task, or NULL */
+} WpResultOrigin;
+
+/* The same of one task. */
+typedef struct
+{
+  guint worker;
+  guint n_retries;
+  gint64 started; /* ns; 0: not known */
+  gint64 elapsed; /* ns */
+} WpTaskRun;
+
 /* ordered: results are taken by index without a gap; else as they were added. */
 WpResultQueue *wp_result_queue_new        (gboolean ordered);
 void           wp_result_queue_free       (WpResultQueue *self);
@@ -20,19 +37,22 @@ void           wp_result_queue_add        (WpResultQueue *self,
                                            guint64        first,
                                            guint          n,
                                            GBytes        *payload,
-                                           guint          skip);
+                                           guint          skip,
+                                           const WpResultOrigin *origin);
 /* Tasks first … failed with this error. */
 void           wp_result_queue_add_error  (WpResultQueue *self,
                                            guint64        first,
                                            guint          n,
-                                           const GError  *error);
+                                           const GError  *error,
+                                           const WpResultOrigin *origin);
 /* A result can be taken now. */
 gboolean       wp_result_queue_can_take   (WpResultQueue *self);
-/* The next result: exactly one of *value (not floating) and *failure. FALSE: not now. */
+/* The next result: exactly one of *value (not floating) and *failure. described: (nullable). FALSE: not now. */
 gboolean       wp_result_queue_take       (WpResultQueue *self,
                                            guint64       *index,
                                            GVariant     **value,
-                                           GError       **failure);
+                                           GError       **failure,
+                                           WpTaskRun     *described);
 /* Results that were added and not taken. */
 guint64        wp_result_queue_get_length (WpResultQueue *self);
 

@@ -18,6 +18,7 @@ struct _WpResult
   guint64 index;
   GVariant *value;
   GError *error;
+  WpTaskRun run;
 };
 
 G_DEFINE_FINAL_TYPE (WpResult, wp_result, G_TYPE_OBJECT)
@@ -27,6 +28,10 @@ enum
   PROP_INDEX = 1,
   PROP_VALUE,
   PROP_ERROR,
+  PROP_WORKER_ID,
+  PROP_START_TIME,
+  PROP_RUN_TIME,
+  PROP_N_RETRIES,
   N_PROPS
 };
 
@@ -47,6 +52,18 @@ wp_result_get_property (GObject *object, guint prop_id, GValue *value, GParamSpe
       break;
     case PROP_ERROR:
       g_value_set_boxed (value, self->error);
+      break;
+    case PROP_WORKER_ID:
+      g_value_set_uint (value, wp_result_get_worker_id (self));
+      break;
+    case PROP_START_TIME:
+      g_value_set_int64 (value, wp_result_get_start_time (self));
+      break;
+    case PROP_RUN_TIME:
+      g_value_set_int64 (value, wp_result_get_run_time (self));
+      break;
+    case PROP_N_RETRIES:
+      g_value_set_uint (value, wp_result_get_n_retries (self));
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
@@ -103,6 +120,44 @@ wp_result_class_init (WpResultClass *klass)
       g_param_spec_boxed ("error", NULL, NULL, G_TYPE_ERROR,
                           G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
 
+  /**
+   * WpResult:worker-id: (attributes org.gtk.Property.get=wp_result_get_worker_id)
+   *
+   * The number of the worker that ran the task last; `G_MAXUINT` when none did, or none is known to have.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_WORKER_ID] =
+      g_param_spec_uint ("worker-id", NULL, NULL, 0, G_MAXUINT, G_MAXUINT, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+  /**
+   * WpResult:start-time: (attributes org.gtk.Property.get=wp_result_get_start_time)
+   *
+   * When the task began to run, the last time that it did, in microseconds of g_get_monotonic_time(); 0 when it is not
+   * known.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_START_TIME] =
+      g_param_spec_int64 ("start-time", NULL, NULL, 0, G_MAXINT64, 0, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+  /**
+   * WpResult:run-time: (attributes org.gtk.Property.get=wp_result_get_run_time)
+   *
+   * How long the task ran, the last time that it did, in microseconds.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_RUN_TIME] =
+      g_param_spec_int64 ("run-time", NULL, NULL, 0, G_MAXINT64, 0, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+  /**
+   * WpResult:n-retries: (attributes org.gtk.Property.get=wp_result_get_n_retries)
+   *
+   * How often the task was run again, as [property@TaskOptions:max-retries] allows.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_N_RETRIES] =
+      g_param_spec_uint ("n-retries", NULL, NULL, 0, G_MAXUINT, 0, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+
   g_object_class_install_properties (object_class, N_PROPS, properties);
 }
 
@@ -112,7 +167,7 @@ wp_result_init (WpResult *self)
 }
 
 WpResult *
-wp_result_new (guint64 index, GVariant *value, GError *error)
+wp_result_new (guint64 index, GVariant *value, GError *error, const WpTaskRun *run)
 {
   WpResult *self;
 
@@ -122,6 +177,7 @@ wp_result_new (guint64 index, GVariant *value, GError *error)
   self->index = index;
   self->value = value;
   self->error = error;
+  self->run = *run;
 
   return self;
 }
@@ -180,4 +236,82 @@ wp_result_get_error (WpResult *self)
   g_return_val_if_fail (WP_IS_RESULT (self), NULL);
 
   return self->error;
+}
+
+/**
+ * wp_result_get_worker_id: (attributes org.gtk.Method.get_property=worker-id)
+ * @self: a result
+ *
+ * Gets the number of the worker that ran the task last.
+ *
+ * It is known with and without [property@WorkerPool:enable-insights]. Of a task that was running when its pool was
+ * terminated it is not.
+ *
+ * Returns: the number, from 0; or `G_MAXUINT` when no worker ran the task, or none is known to have
+ *
+ * Since: 1.0
+ */
+guint
+wp_result_get_worker_id (WpResult *self)
+{
+  g_return_val_if_fail (WP_IS_RESULT (self), G_MAXUINT);
+
+  return self->run.worker;
+}
+
+/**
+ * wp_result_get_start_time: (attributes org.gtk.Method.get_property=start-time)
+ * @self: a result
+ *
+ * Gets when the task began to run, the last time that it did. It is measured on the worker.
+ *
+ * Returns: the time in microseconds, as of g_get_monotonic_time(); 0 without
+ *   [property@WorkerPool:enable-insights], when the task never started, and when it is not known when it did
+ *
+ * Since: 1.0
+ */
+gint64
+wp_result_get_start_time (WpResult *self)
+{
+  g_return_val_if_fail (WP_IS_RESULT (self), 0);
+
+  return self->run.started / 1000;
+}
+
+/**
+ * wp_result_get_run_time: (attributes org.gtk.Method.get_property=run-time)
+ * @self: a result
+ *
+ * Gets how long the task ran, the last time that it did: on the worker, from the call of the function until it returned;
+ * or, of a worker that died, until the pool noticed.
+ *
+ * Returns: the time in microseconds, rounded down; 0 where [method@Result.get_start_time] is
+ *
+ * Since: 1.0
+ */
+gint64
+wp_result_get_run_time (WpResult *self)
+{
+  g_return_val_if_fail (WP_IS_RESULT (self), 0);
+
+  return self->run.elapsed / 1000;
+}
+
+/**
+ * wp_result_get_n_retries: (attributes org.gtk.Method.get_property=n-retries)
+ * @self: a result
+ *
+ * Gets how often the task was run again, as [property@TaskOptions:max-retries] allows. It is known with and without
+ * [property@WorkerPool:enable-insights].
+ *
+ * Returns: the number; 0 for a task that ran once or never
+ *
+ * Since: 1.0
+ */
+guint
+wp_result_get_n_retries (WpResult *self)
+{
+  g_return_val_if_fail (WP_IS_RESULT (self), 0);
+
+  return self->run.n_retries;
 }

@@ -16,5 +16,13 @@ WP_PUBLIC
 GVariant     *wp_result_get_value (WpResult *self);
 WP_PUBLIC
 const GError *wp_result_get_error (WpResult *self);
+WP_PUBLIC
+guint         wp_result_get_worker_id  (WpResult *self);
+WP_PUBLIC
+gint64        wp_result_get_start_time (WpResult *self);
+WP_PUBLIC
+gint64        wp_result_get_run_time   (WpResult *self);
+WP_PUBLIC
+guint         wp_result_get_n_retries  (WpResult *self);
 
 G_END_DECLS

@@ -58,7 +58,7 @@ static gboolean
 complete_action (WpScheduler *scheduler, WpQueuedAction *queued)
 {
   WpAction *action = &queued->action;
-  WpSchedulerWorker *worker = &scheduler->workers[action->worker];
+  WpSchedulerWorker *worker = action->worker != WP_NO_WORKER ? &scheduler->workers[action->worker] : NULL;
   WpSchedulerChunk *chunk;
 
   switch (action->type)

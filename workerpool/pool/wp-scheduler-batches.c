@@ -189,7 +189,7 @@ wp_scheduler_fail_pending (WpScheduler *scheduler, WpSchedulerBatch *batch, WpFa
     {
       WpTaskRange range = wp_scheduler_take_pending (scheduler, batch, G_MAXUINT64);
 
-      wp_scheduler_fail_tasks (scheduler, batch, &range, reason, 0);
+      wp_scheduler_fail_tasks (scheduler, batch, &range, reason, WP_NO_WORKER);
     }
 }
 
@@ -221,7 +221,7 @@ wp_scheduler_put_back (WpScheduler *scheduler,
 
   if (batch->state == WP_SCHEDULER_BATCH_CANCELLED)
     {
-      wp_scheduler_fail_tasks (scheduler, batch, &range, WP_FAIL_CANCELLED, 0);
+      wp_scheduler_fail_tasks (scheduler, batch, &range, WP_FAIL_CANCELLED, WP_NO_WORKER);
       return;
     }
 

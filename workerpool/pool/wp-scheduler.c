@@ -197,7 +197,7 @@ wp_scheduler_terminate (WpScheduler *scheduler)
           WpSchedulerChunk *chunk = worker->chunks.head->data;
           WpTaskRange range = wp_scheduler_chunk_get_unreported (chunk);
 
-          wp_scheduler_fail_tasks (scheduler, chunk->batch, &range, WP_FAIL_TERMINATED, worker->id);
+          wp_scheduler_fail_tasks (scheduler, chunk->batch, &range, WP_FAIL_TERMINATED, WP_NO_WORKER);
           wp_scheduler_remove_chunk (scheduler, chunk);
         }
 
@@ -306,6 +306,7 @@ wp_scheduler_results (WpScheduler *scheduler,
     .first = chunk->first + chunk->n_results,
     .skip = skip,
     .n_tasks = n_results,
+    .attempt = chunk->attempt,
     .deliver = batch->state != WP_SCHEDULER_BATCH_CANCELLED,
   };
 
@@ -394,14 +395,19 @@ end_interrupted_task (WpScheduler *scheduler, const WpSchedulerChunk *chunk, gui
   const WpSchedulerWorker *worker = chunk->worker;
   WpTaskRange range = { chunk->first + offset, 1, chunk->attempt };
 
+  if (chunk->batch->state == WP_SCHEDULER_BATCH_CANCELLED)
+    {
+      wp_scheduler_fail_tasks (scheduler, chunk->batch, &range, WP_FAIL_CANCELLED, worker->id);
+      return;
+    }
+
   /* The signal was meant for another task. */
   if (worker->state == WP_SCHEDULER_WORKER_DOOMED &&
       (worker->expired_sequence != chunk->sequence || worker->expired_offset != offset))
     {
       wp_scheduler_put_back (scheduler, chunk->batch, range.first, 1, range.attempt);
     }
-  else if (chunk->batch->state == WP_SCHEDULER_BATCH_CANCELLED ||
-           range.attempt < chunk->batch->plan.max_retries)
+  else if (range.attempt < chunk->batch->plan.max_retries)
     {
       wp_scheduler_put_back (scheduler, chunk->batch, range.first, 1, range.attempt + 1);
     }

@@ -38,6 +38,9 @@ G_BEGIN_DECLS
 /* While other workers live, the next start after a failed one waits for this. */
 #define WP_START_RETRY_NS (G_GINT64_CONSTANT (500) * 1000000)
 
+/* A task that no worker has run. */
+#define WP_NO_WORKER G_MAXUINT
+
 typedef struct _WpScheduler WpScheduler;
 typedef struct _WpSchedulerBatch WpSchedulerBatch;
 
@@ -81,7 +84,8 @@ typedef enum
   WP_ACTION_RECALL,        /* worker, sequence, n_tasks (the most to take); answer at once: recalled () */
   WP_ACTION_CANCEL_TASK,   /* worker, sequence, offset: set the cancel flag of the chunk's running task:
                               the first that has no result yet */
-  WP_ACTION_FAIL_TASKS,    /* batch, first, n_tasks, reason, worker (for WORKER_DIED), attempt */
+  WP_ACTION_FAIL_TASKS,    /* batch, first, n_tasks, reason, attempt, and the worker that has run them, or
+                              WP_NO_WORKER: then 'attempt' is how often they were run */
   WP_ACTION_BATCH_ENDED,   /* batch: the handle is invalid after this, its tag does not come again */
   WP_ACTION_DRAINED,       /* nothing is queued or running any more (edge: there was something) */
   WP_ACTION_STOPPED,       /* drained or terminated, and no worker is left */
@@ -138,6 +142,7 @@ typedef struct
   guint64 first;      /* index in the batch of the first result that counts */
   guint skip;         /* how many results of the frame to pass over (salvage: seen before) */
   guint n_tasks;      /* how many count */
+  guint attempt;      /* 0 for a first run */
   gboolean deliver;   /* FALSE: the batch was cancelled, FAIL_TASKS will come for them */
 } WpResultsRange;
 

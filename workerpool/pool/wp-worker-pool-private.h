@@ -44,6 +44,7 @@ struct _WpWorkerPool
   int nice;
   int oom_score_adj;
   GVariant *cpu_ids; /* as the caller gave it */
+  gboolean enable_insights;
   WpEngine *engine; /* NULL before the first task; then for ever */
   WpPoolEnd end;      /* how a pool ended that had no engine */
 };

@@ -458,6 +458,54 @@ wp_worker_pool_set_cpu_ids (WpWorkerPool *self, GVariant *cpu_ids)
 }
 
 /**
+ * wp_worker_pool_get_enable_insights: (attributes org.gtk.Method.get_property=enable-insights)
+ * @self: a pool
+ *
+ * Gets [property@WorkerPool:enable-insights].
+ *
+ * Returns: whether tasks are timed
+ *
+ * Since: 1.0
+ */
+gboolean
+wp_worker_pool_get_enable_insights (WpWorkerPool *self)
+{
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = NULL;
+
+  g_return_val_if_fail (WP_IS_WORKER_POOL (self), FALSE);
+
+  locker = wp_worker_pool_lock (self);
+
+  return self->enable_insights;
+}
+
+/**
+ * wp_worker_pool_set_enable_insights: (attributes org.gtk.Method.set_property=enable-insights)
+ * @self: a pool
+ * @enable_insights: whether tasks are timed
+ *
+ * Sets [property@WorkerPool:enable-insights]. Once the pool has started this has no effect but a warning.
+ *
+ * Since: 1.0
+ */
+void
+wp_worker_pool_set_enable_insights (WpWorkerPool *self, gboolean enable_insights)
+{
+  gboolean changed;
+
+  g_return_if_fail (WP_IS_WORKER_POOL (self));
+
+  enable_insights = !!enable_insights;
+
+  if (!begin_change (self, "enable-insights"))
+    return;
+
+  changed = self->enable_insights != enable_insights;
+  self->enable_insights = enable_insights;
+  end_change (self, "enable-insights", changed);
+}
+
+/**
  * wp_worker_pool_get_host: (attributes org.gtk.Method.get_property=host)
  * @self: a pool
  *

@@ -108,6 +108,7 @@ enum
   PROP_NICE,
   PROP_OOM_SCORE_ADJ,
   PROP_CPU_IDS,
+  PROP_ENABLE_INSIGHTS,
   PROP_N_WORKERS,
   PROP_N_BUSY,
   PROP_N_QUEUED,
@@ -234,6 +235,7 @@ make_engine (WpWorkerPool *self, GError **error)
   config.settings.nice = self->nice;
   config.settings.oom_score_adj = self->oom_score_adj;
   config.settings.cpu_ids = cpu_ids;
+  config.settings.timed = self->enable_insights;
   config.keep_alive = self->keep_alive;
   config.start_timeout = self->start_timeout;
   config.grace_period = self->grace_period;
@@ -323,6 +325,9 @@ wp_worker_pool_get_property (GObject *object, guint prop_id, GValue *value, GPar
     case PROP_CPU_IDS:
       g_value_set_variant (value, wp_worker_pool_get_cpu_ids (self));
       break;
+    case PROP_ENABLE_INSIGHTS:
+      g_value_set_boolean (value, wp_worker_pool_get_enable_insights (self));
+      break;
     case PROP_N_WORKERS:
       g_value_set_uint (value, wp_worker_pool_get_n_workers (self));
       break;
@@ -382,6 +387,9 @@ wp_worker_pool_set_property (GObject *object, guint prop_id, const GValue *value
       break;
     case PROP_CPU_IDS:
       wp_worker_pool_set_cpu_ids (self, g_value_get_variant (value));
+      break;
+    case PROP_ENABLE_INSIGHTS:
+      wp_worker_pool_set_enable_insights (self, g_value_get_boolean (value));
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
@@ -590,6 +598,16 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
    */
   properties[PROP_CPU_IDS] =
       g_param_spec_variant ("cpu-ids", NULL, NULL, G_VARIANT_TYPE_ARRAY, NULL, writable);
+  /**
+   * WpWorkerPool:enable-insights: (attributes org.gtk.Property.get=wp_worker_pool_get_enable_insights org.gtk.Property.set=wp_worker_pool_set_enable_insights)
+   *
+   * Whether each task's run is timed, `FALSE` by default. Then [method@Result.get_start_time] and
+   * [method@Result.get_run_time] tell when each task of a batch ran.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_ENABLE_INSIGHTS] =
+      g_param_spec_boolean ("enable-insights", NULL, NULL, FALSE, writable);
   /**
    * WpWorkerPool:n-workers: (attributes org.gtk.Property.get=wp_worker_pool_get_n_workers)
    *

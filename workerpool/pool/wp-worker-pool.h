@@ -68,6 +68,10 @@ GVariant           *wp_worker_pool_get_cpu_ids          (WpWorkerPool *self);
 WP_PUBLIC
 void                wp_worker_pool_set_cpu_ids          (WpWorkerPool *self, GVariant *cpu_ids);
 WP_PUBLIC
+gboolean            wp_worker_pool_get_enable_insights  (WpWorkerPool *self);
+WP_PUBLIC
+void                wp_worker_pool_set_enable_insights  (WpWorkerPool *self, gboolean enable_insights);
+WP_PUBLIC
 guint               wp_worker_pool_get_n_workers        (WpWorkerPool *self);
 WP_PUBLIC
 guint               wp_worker_pool_get_n_busy           (WpWorkerPool *self);

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "channel/wp-error.h"
-#include "channel/wp-message.h"
 #include "channel/wp-payload.h"
 
 #define WP_RESULTS_OVERHEAD (WP_FRAME_HEADER_SIZE + WP_RESULTS_HEAD_SIZE)
@@ -16,13 +15,14 @@
 #define WP_RECORD_MAX (WP_BOARD_RESULTS_SIZE / 2)
 
 G_STATIC_ASSERT (WP_RECORD_MAX <= WP_PAYLOAD_LARGE);
-G_STATIC_ASSERT (WP_RECORD_MAX + WP_RESULTS_OVERHEAD <= WP_BOARD_RESULTS_SIZE);
+G_STATIC_ASSERT (WP_RECORD_MAX + WP_RESULTS_OVERHEAD + 2 * WP_TASK_TIMES_SIZE <= WP_BOARD_RESULTS_SIZE);
 
 struct _WpOutbox
 {
   WpChannel *channel;
   WpBoard *board;
   guint8 *buffer;
+  gsize times_size; /* of each result; 0: they are not wanted */
 
   /* [0, open) are whole frames. While n_results is above 0, [open, end) is the frame being built. */
   guint32 open;
@@ -40,13 +40,15 @@ struct _WpOutbox
 
 WpOutbox *
 wp_outbox_new (WpChannel *channel,
-               WpBoard   *board)
+               WpBoard   *board,
+               gboolean   timed)
 {
   WpOutbox *self = g_new0 (WpOutbox, 1);
 
   self->channel = channel;
   self->board = board;
   self->buffer = wp_board_get_results (board);
+  self->times_size = timed ? WP_TASK_TIMES_SIZE : 0;
   wp_board_commit (board, 0, 0);
 
   return self;
@@ -58,6 +60,13 @@ wp_outbox_free (WpOutbox *self)
   g_free (self);
 }
 
+static WpFrameFlags
+get_flags (WpOutbox *self,
+           gboolean  done)
+{
+  return (done ? WP_FRAME_DONE : 0) | (self->times_size > 0 ? WP_FRAME_TIMED : 0);
+}
+
 static void
 write_header (WpOutbox *self,
               gsize     body_length,
@@ -65,7 +74,7 @@ write_header (WpOutbox *self,
 {
   WpFrameHeader header = {
     .type = WP_FRAME_RESULTS,
-    .flags = done ? WP_FRAME_DONE : 0,
+    .flags = get_flags (self, done),
     .sequence = self->sequence,
     .head_length = WP_RESULTS_HEAD_SIZE,
     .body_length = body_length,
@@ -99,8 +108,13 @@ static void
 close_frame (WpOutbox *self,
              gboolean  done)
 {
+  const gsize times = self->n_results * self->times_size;
+
   if (self->n_results == 0)
     self->end = self->open + WP_RESULTS_OVERHEAD;
+
+  memcpy (self->buffer + self->end, self->buffer + WP_BOARD_RESULTS_SIZE - times, times);
+  self->end += times;
 
   write_header (self, self->end - self->open - WP_RESULTS_OVERHEAD, done);
   self->open = self->end;
@@ -189,22 +203,24 @@ is_same_type (const char *one,
 
 /* FALSE: no room. */
 static gboolean
-store (WpOutbox   *self,
-       GVariant   *value,
-       const char *type,
-       gboolean    is_error,
-       gint64      elapsed)
+store (WpOutbox          *self,
+       GVariant          *value,
+       const char        *type,
+       gboolean           is_error,
+       const WpTaskTimes *times)
 {
   gsize position = self->n_results > 0 ? self->end : self->open + WP_RESULTS_OVERHEAD;
   gboolean same_type = self->n_results > 0 && is_same_type (type, self->type);
+  /* Room for them twice: a copy that a kill cuts short may not touch the ones that still count. */
+  const gsize taken = position + 2 * (self->n_results + 1) * self->times_size;
   gsize space;
   gsize stored;
 
-  if (position >= WP_BOARD_RESULTS_SIZE)
+  if (taken >= WP_BOARD_RESULTS_SIZE)
     return FALSE;
 
   /* Errors are cut so that they fit the board. */
-  space = WP_BOARD_RESULTS_SIZE - position;
+  space = WP_BOARD_RESULTS_SIZE - taken;
   if (!is_error)
     space = MIN (space, WP_RECORD_MAX);
 
@@ -219,7 +235,9 @@ store (WpOutbox   *self,
 
   self->end = position + stored;
   self->n_results++;
-  self->elapsed += elapsed;
+  self->elapsed += times->elapsed;
+  if (self->times_size > 0)
+    wp_task_times_encode (times, self->buffer + WP_BOARD_RESULTS_SIZE - self->n_results * WP_TASK_TIMES_SIZE);
   commit (self);
 
   return TRUE;
@@ -227,21 +245,28 @@ store (WpOutbox   *self,
 
 /* FALSE with G_IO_ERROR_MESSAGE_TOO_LARGE: nothing was sent and the channel lives on. */
 static gboolean
-send_alone (WpOutbox        *self,
-            WpPayloadWriter *writer,
-            gint64           elapsed,
-            gboolean         last,
-            GError         **error)
+send_alone (WpOutbox          *self,
+            WpPayloadWriter   *writer,
+            const WpTaskTimes *times,
+            gboolean           last,
+            GError           **error)
 {
   g_autoptr (GPtrArray) body = wp_payload_writer_finish (writer);
   WpFrameHeader header = {
     .type = WP_FRAME_RESULTS,
-    .flags = last ? WP_FRAME_DONE : 0,
+    .flags = get_flags (self, last),
     .sequence = self->sequence,
     .head_length = WP_RESULTS_HEAD_SIZE,
   };
-  WpResultsHead head = { .offset = self->offset, .n_results = 1, .elapsed = elapsed };
+  WpResultsHead head = { .offset = self->offset, .n_results = 1, .elapsed = (guint64) times->elapsed };
   guint8 head_bytes[WP_RESULTS_HEAD_SIZE];
+  guint8 times_bytes[WP_TASK_TIMES_SIZE];
+
+  if (self->times_size > 0)
+    {
+      wp_task_times_encode (times, times_bytes);
+      g_ptr_array_add (body, g_bytes_new (times_bytes, sizeof times_bytes));
+    }
 
   wp_results_head_encode (&head, head_bytes);
   if (!wp_channel_send (self->channel, &header, head_bytes, body, -1, error) || !drain (self, error))
@@ -254,28 +279,28 @@ send_alone (WpOutbox        *self,
 }
 
 gboolean
-wp_outbox_add (WpOutbox *self,
-               GVariant *value,
-               gint64    elapsed,
-               gboolean  last,
-               GError  **error)
+wp_outbox_add (WpOutbox          *self,
+               GVariant          *value,
+               const WpTaskTimes *times,
+               gboolean           last,
+               GError           **error)
 {
   const char *type = g_variant_get_type_string (value);
   g_autoptr (WpPayloadWriter) writer = NULL;
   g_autoptr (GError) task_error = NULL;
   GError *send_error = NULL;
 
-  if (G_LIKELY (store (self, value, type, FALSE, elapsed)))
+  if (G_LIKELY (store (self, value, type, FALSE, times)))
     return TRUE;
 
   if (!wp_outbox_flush (self, self->since, error))
     return FALSE;
-  if (store (self, value, type, FALSE, elapsed))
+  if (store (self, value, type, FALSE, times))
     return TRUE;
 
   writer = wp_payload_writer_new ();
   wp_payload_writer_add (writer, value);
-  if (send_alone (self, writer, elapsed, last, &send_error))
+  if (send_alone (self, writer, times, last, &send_error))
     return TRUE;
 
   if (!g_error_matches (send_error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE))
@@ -290,23 +315,23 @@ wp_outbox_add (WpOutbox *self,
                             g_variant_get_size (value), send_error->message);
   g_error_free (send_error);
 
-  return wp_outbox_add_error (self, task_error, elapsed, error);
+  return wp_outbox_add_error (self, task_error, times, error);
 }
 
 gboolean
-wp_outbox_add_error (WpOutbox     *self,
-                     const GError *task_error,
-                     gint64        elapsed,
-                     GError      **error)
+wp_outbox_add_error (WpOutbox          *self,
+                     const GError      *task_error,
+                     const WpTaskTimes *times,
+                     GError           **error)
 {
   g_autoptr (GVariant) value = wp_payload_new_error (task_error);
 
-  if (store (self, value, WP_RECORD_ERROR_TYPE, TRUE, elapsed))
+  if (store (self, value, WP_RECORD_ERROR_TYPE, TRUE, times))
     return TRUE;
 
   if (!wp_outbox_flush (self, self->since, error))
     return FALSE;
-  if (!store (self, value, WP_RECORD_ERROR_TYPE, TRUE, elapsed))
+  if (!store (self, value, WP_RECORD_ERROR_TYPE, TRUE, times))
     g_assert_not_reached ();
 
   return TRUE;

@@ -4,6 +4,7 @@
 
 #include "channel/wp-board.h"
 #include "channel/wp-channel.h"
+#include "channel/wp-message.h"
 
 G_BEGIN_DECLS
 
@@ -11,7 +12,8 @@ G_BEGIN_DECLS
  * pool finds them should this process be killed before it sends them, and several of them go out with one write.
  *
  * The frame that is being built has a provisional header: its sequence, and the offset in its head, are true; its
- * lengths, counts, flags and elapsed time are not yet.
+ * lengths, counts, flags and elapsed time are not yet. The times of its results, if they are wanted, stand at the end of
+ * the memory and grow downwards (wp-message.h), until the frame is whole and they are copied to the end of its body.
  *
  * Every function that returns gboolean fails only because the channel is broken. 'now' is the time by
  * CLOCK_MONOTONIC in nanoseconds, so that the clock is read once a task. */
@@ -22,15 +24,22 @@ typedef struct _WpOutbox WpOutbox;
  * display shows progress. */
 #define WP_SEND_INTERVAL_NS (G_GINT64_CONSTANT (1000000))
 
-/* Borrows both. */
-WpOutbox *wp_outbox_new         (WpChannel *channel, WpBoard *board);
+/* Borrows both. timed: the frames carry the times of their results. */
+WpOutbox *wp_outbox_new         (WpChannel *channel, WpBoard *board, gboolean timed);
 void      wp_outbox_free        (WpOutbox *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (WpOutbox, wp_outbox_free)
 
 void      wp_outbox_begin_chunk (WpOutbox *self, guint64 sequence, gint64 now);
-/* The result of the chunk's next task, which ran for 'elapsed' ns. last: the chunk has no task after it. */
-gboolean  wp_outbox_add         (WpOutbox *self, GVariant *value, gint64 elapsed, gboolean last, GError **error);
-gboolean  wp_outbox_add_error   (WpOutbox *self, const GError *task_error, gint64 elapsed, GError **error);
+/* The result of the chunk's next task. last: the chunk has no task after it. */
+gboolean  wp_outbox_add         (WpOutbox          *self,
+                                 GVariant          *value,
+                                 const WpTaskTimes *times,
+                                 gboolean           last,
+                                 GError           **error);
+gboolean  wp_outbox_add_error   (WpOutbox          *self,
+                                 const GError      *task_error,
+                                 const WpTaskTimes *times,
+                                 GError           **error);
 /* The chunk has no more results: its last frame says so. */
 gboolean  wp_outbox_end_chunk   (WpOutbox *self, GError **error);
 /* For channels without a board: the chunk's next task starts. Goes out at once, with all results before it. */

@@ -66,6 +66,7 @@ struct _WpWorker
   const int *asked;   /* a thread: not 0 once it should end; nullable */
   int owner;          /* a process: the one it ends with, or 0 */
   guint depth;        /* how many workers there are above this one */
+  gboolean timed;     /* the pool wants to know when each task ran */
   guint id;
   guint64 n_finished;
 };
@@ -284,6 +285,7 @@ apply_settings (WpWorker      *self,
   g_variant_lookup (settings, WP_CONFIGURE_DEPTH, "u", &self->depth);
   g_variant_lookup (settings, WP_CONFIGURE_NICE, "i", &nice);
   g_variant_lookup (settings, WP_CONFIGURE_OOM, "i", &oom_score_adj);
+  g_variant_lookup (settings, WP_CONFIGURE_TIMED, "b", &self->timed);
   cpu_ids = g_variant_lookup_value (settings, WP_CONFIGURE_CPU_IDS, G_VARIANT_TYPE ("au"));
   /* The process of a thread is its owner's. */
   wp_placement_apply (nice, self->is_thread ? 0 : oom_score_adj, cpu_ids);
@@ -354,7 +356,7 @@ configure (WpWorker *self,
   if (!apply_settings (self, &frame, error))
     return FALSE;
 
-  self->outbox = wp_outbox_new (self->channel, self->board);
+  self->outbox = wp_outbox_new (self->channel, self->board, self->timed);
   if (self->board_is_shared)
     self->context = wp_task_context_new (self->id, self->board, NULL, NULL, self->asked);
   else
@@ -473,11 +475,16 @@ run_chunk (WpWorker      *self,
   for (guint offset = 0; offset < head.n_tasks; offset++)
     {
       const gboolean last = offset + 1 == head.n_tasks;
-      const gint64 started = now;
       GError *task_error = NULL;
       GVariant *value = NULL;
+      WpTaskTimes times;
       gboolean added;
       WpRecord record;
+
+      /* Else a task's time has the sending of the results before it, which spares a look at the clock. */
+      if (self->timed)
+        now = get_now ();
+      times.started = now;
 
       if (!claim_task (self, sequence, offset, now, &claim_error))
         break;
@@ -513,14 +520,14 @@ run_chunk (WpWorker      *self,
         }
 
       now = get_now ();
+      times.elapsed = now - times.started;
       /* Its pools were ended below it, and this process is about to be killed. */
       if (!self->is_thread && wp_owner_watch_has_ended ())
         added = set_owner_gone (error);
       else if (G_LIKELY (value != NULL))
-        added = wp_outbox_add (self->outbox, value, now - started, last, error);
+        added = wp_outbox_add (self->outbox, value, &times, last, error);
       else
-        added = wp_outbox_add_error (self->outbox, task_error != NULL ? task_error : lookup_error,
-                                     now - started, error);
+        added = wp_outbox_add_error (self->outbox, task_error != NULL ? task_error : lookup_error, &times, error);
 
       g_clear_pointer (&value, g_variant_unref);
       g_clear_error (&task_error);
