@@ -22,6 +22,7 @@ typedef enum
 {
   TASK_PENDING,
   TASK_HELD,
+  TASK_WAITING, /* to run again when 'due' */
   TASK_FAILING, /* FAIL_TASKS is to come */
   TASK_ENDED,
 } TaskState;
@@ -32,6 +33,8 @@ typedef struct
   WpFailReason reason; /* while failing */
   guint worker;        /* while held, or of which it died */
   guint attempt;
+  guint group; /* of those that run again, one group travels together */
+  gint64 due;  /* while waiting */
 } Task;
 
 typedef struct
@@ -99,6 +102,9 @@ typedef struct
   guint order[MAX_BATCHES]; /* batches with pending tasks, in the order of their turns */
   gboolean measured[N_FUNCTIONS];
   guint64 run_time[N_FUNCTIONS];
+  guint group;
+  guint retry_failures; /* in 256: a result that lets its task run again */
+  guint n_waiting;
   guint n_starts_due; /* of an explicit start, still to be heard of */
   guint n_failed_starts;
   guint n_idle_deaths;
@@ -164,11 +170,13 @@ static void
 set_task (Model *model, Task *task, TaskState state)
 {
   model->n_pending -= task->state == TASK_PENDING;
-  model->n_active -= task->state == TASK_PENDING || task->state == TASK_HELD;
+  model->n_waiting -= task->state == TASK_WAITING;
+  model->n_active -= task->state == TASK_PENDING || task->state == TASK_HELD || task->state == TASK_WAITING;
   model->n_failing -= task->state == TASK_FAILING;
   task->state = state;
   model->n_pending += state == TASK_PENDING;
-  model->n_active += state == TASK_PENDING || state == TASK_HELD;
+  model->n_waiting += state == TASK_WAITING;
+  model->n_active += state == TASK_PENDING || state == TASK_HELD || state == TASK_WAITING;
   model->n_failing += state == TASK_FAILING;
 }
 
@@ -221,6 +229,7 @@ set_pending (Model *model, Batch *batch, guint index, guint attempt, gboolean fr
   batch->n_pending++;
   set_task (model, task, TASK_PENDING);
   task->attempt = attempt;
+  task->group = model->group;
 }
 
 static void
@@ -230,6 +239,47 @@ put_back (Model *model, Batch *batch, guint index, guint attempt)
     set_failing (model, &batch->tasks[index], WP_FAIL_CANCELLED);
   else
     set_pending (model, batch, index, attempt, TRUE);
+}
+
+static gint64
+get_retry_delay (const WpBatchPlan *plan, guint attempt)
+{
+  double delay = plan->retry_delay;
+
+  for (guint i = 1; i < attempt && plan->retry_backoff > 1; i++)
+    delay *= plan->retry_backoff;
+
+  return MIN (delay, (double) WP_MAX_RETRY_DELAY_NS);
+}
+
+/* Runs again, at once or later, with the others of the model's group. */
+static void
+retry (Model *model, Batch *batch, guint index, guint attempt)
+{
+  gint64 delay = get_retry_delay (&batch->plan, attempt);
+  Task *task = &batch->tasks[index];
+
+  if (delay == 0 || batch->cancelled)
+    {
+      put_back (model, batch, index, attempt);
+      return;
+    }
+
+  expect (attempt <= batch->plan.max_retries);
+  set_task (model, task, TASK_WAITING);
+  task->attempt = attempt;
+  task->group = model->group;
+  task->due = model->now + delay;
+}
+
+static void
+fail_waiting (Model *model, Batch *batch, WpFailReason reason)
+{
+  for (guint i = 0; i < batch->n_pushed; i++)
+    {
+      if (batch->tasks[i].state == TASK_WAITING)
+        set_failing (model, &batch->tasks[i], reason);
+    }
 }
 
 static void
@@ -426,16 +476,27 @@ report (Model *model,
   Batch *batch = chunk->batch;
   guint n_new = offset + n_results > chunk->n_reported ? offset + n_results - chunk->n_reported : 0;
   guint64 elapsed = measure (model, batch, n_results);
+  gboolean may_retry = chunk->attempt < batch->plan.max_retries && !batch->cancelled &&
+                       !model->terminated;
+  guint failed[MAX_TASKS];
+  guint n_failed = 0;
   WpResultsRange range;
+
+  for (guint i = 0; i < n_results; i++)
+    {
+      if (chance (model, model->retry_failures))
+        failed[n_failed++] = i;
+    }
 
   tell (model, "worker %u: %sresults %" G_GUINT64_FORMAT ": %u + %u%s\n", id,
         salvage ? "salvaged " : "", chunk->sequence, offset, n_results, done ? ", done" : "");
-  expect (wp_scheduler_results (model->scheduler, id, chunk->sequence, offset, n_results, elapsed,
-                                done, salvage, model->now, &range));
+  expect (wp_scheduler_results_with_retries (model->scheduler, id, chunk->sequence, offset, n_results,
+                                             failed, n_failed, elapsed, done, salvage, model->now,
+                                             &range));
 
   if (model->terminated)
     {
-      expect (range.n_tasks == 0 && !range.deliver);
+      expect (range.n_tasks == 0 && !range.deliver && !range.retried);
     }
   else
     {
@@ -445,12 +506,21 @@ report (Model *model,
       expect (n_new == 0 || range.tag == batch);
       expect (n_new == 0 || range.first == chunk->first + chunk->n_reported);
 
-      for (guint i = 0; i < n_new; i++)
+      expect (n_new == 0 || range.retried == (may_retry && n_failed > 0));
+
+      model->group++;
+      for (guint i = n_new; i-- > 0;)
         {
           Task *task = &batch->tasks[range.first + i];
+          gboolean failing = n_failed > 0 && failed[n_failed - 1] == range.skip + i;
 
           expect (task->state == TASK_HELD && task->worker == id);
-          if (range.deliver)
+          n_failed -= failing;
+          if (!failing || !may_retry)
+            model->group++;
+          if (failing && may_retry)
+            retry (model, batch, range.first + i, chunk->attempt + 1);
+          else if (range.deliver)
             set_task (model, task, TASK_ENDED);
           else
             set_failing (model, task, WP_FAIL_CANCELLED);
@@ -573,7 +643,7 @@ interrupt (Model *model, Worker *worker, Chunk *chunk, guint index)
     }
   else if (chunk->attempt < chunk->batch->plan.max_retries)
     {
-      put_back (model, chunk->batch, index, chunk->attempt + 1);
+      retry (model, chunk->batch, index, chunk->attempt + 1);
     }
   else
     {
@@ -635,10 +705,15 @@ die (Model *model, Worker *worker)
     {
       Chunk *chunk = &worker->chunks[i];
 
+      model->group++;
       for (guint j = chunk->end; j-- > chunk->n_reported;)
         {
           if (running && chunk == claimed && j == offset)
-            interrupt (model, worker, chunk, chunk->first + j);
+            {
+              model->group++;
+              interrupt (model, worker, chunk, chunk->first + j);
+              model->group++;
+            }
           else
             put_back (model, chunk->batch, chunk->first + j, chunk->attempt);
         }
@@ -763,21 +838,20 @@ get_next_batch (Model *model)
   return next;
 }
 
-/* Consecutive tasks that may travel together; one that runs again travels alone. */
+/* Consecutive tasks that may travel together; those that run again do so as they were told to. */
 static guint
 count_alike (const Batch *batch)
 {
   guint index = batch->pending[batch->pending_head];
   guint n_alike = 1;
 
-  if (batch->tasks[index].attempt > 0)
-    return 1;
-
   while (n_alike < batch->n_pending)
     {
       guint other = batch->pending[(batch->pending_head + n_alike) % MAX_TASKS];
 
-      if (other != index + n_alike || batch->tasks[other].attempt > 0)
+      if (other != index + n_alike || batch->tasks[other].attempt != batch->tasks[index].attempt)
+        break;
+      if (batch->tasks[index].attempt > 0 && batch->tasks[other].group != batch->tasks[index].group)
         break;
       n_alike++;
     }
@@ -874,6 +948,7 @@ on_recall (Model *model, const WpAction *action)
   tell (model, "worker %u: gives back %u\n", action->worker, n_tasks);
   chunk->refused = n_tasks < action->n_tasks;
   worker->n_given -= n_tasks;
+  model->group++;
   for (guint i = 0; i < n_tasks; i++)
     {
       chunk->end--;
@@ -1097,12 +1172,20 @@ expect_rest (Model *model)
       expect (batch->ended || !(batch->closed || batch->cancelled) || !has_ended (batch));
     }
 
+  for (guint i = 0; i < model->n_batches && model->n_waiting > 0; i++)
+    {
+      Batch *batch = &model->batches[i];
+
+      for (guint j = 0; j < batch->n_pushed; j++)
+        expect (batch->tasks[j].state != TASK_WAITING || deadline <= batch->tasks[j].due);
+    }
+
   expect (deadline > model->now);
   expect_few_idle (model, deadline);
   expect (model->n_failing == 0);
   expect (wp_scheduler_get_n_workers (model->scheduler) == count_serving (model));
   expect (wp_scheduler_get_n_busy (model->scheduler) == n_busy);
-  expect (wp_scheduler_get_n_queued (model->scheduler) == model->n_pending);
+  expect (wp_scheduler_get_n_queued (model->scheduler) == model->n_pending + model->n_waiting);
   expect (wp_scheduler_get_n_active (model->scheduler) == model->n_active);
   expect (model->n_active > 0 || !model->had_active);
   expect (model->n_stopped == (model->draining && all_gone && all_ended));
@@ -1122,12 +1205,55 @@ expect_rest (Model *model)
     }
 }
 
+/* Of those whose delay is over, the first that is due; they go by groups, the last task first. */
+static Task *
+find_due (Model *model, Batch **batch)
+{
+  Task *found = NULL;
+
+  for (guint i = 0; i < model->n_batches && model->n_waiting > 0; i++)
+    {
+      for (guint j = model->batches[i].n_pushed; j-- > 0;)
+        {
+          Task *task = &model->batches[i].tasks[j];
+
+          if (task->state != TASK_WAITING || task->due > model->now ||
+              (found != NULL && (found->due < task->due ||
+                                 (found->due == task->due && found->group <= task->group))))
+            continue;
+          found = task;
+          *batch = &model->batches[i];
+        }
+    }
+
+  return found;
+}
+
+static void
+end_waits (Model *model)
+{
+  const guint group = model->group;
+  Batch *batch;
+  Task *task;
+
+  while ((task = find_due (model, &batch)) != NULL)
+    {
+      if (model->n_pending == 0 && count_serving (model) == 0 &&
+          count_starting (model) + model->n_starts_due == 0)
+        model->n_failed_starts = 0;
+      model->group = task->group;
+      set_pending (model, batch, task - batch->tasks, task->attempt, TRUE);
+    }
+  model->group = group;
+}
+
 static void
 pump (Model *model)
 {
   WpAction action;
   guint n_actions = 0;
 
+  end_waits (model);
   model->pumping = TRUE;
   while (wp_scheduler_next_action (model->scheduler, model->now, &action))
     {

@@ -73,6 +73,8 @@ static void
 add_batch (Model *model)
 {
   static const char *const functions[N_FUNCTIONS] = { "resize", "hash", "package.module:parse" };
+  static const gint64 retry_delays[] = { 0, 0, 1, 300000, 1000000000, G_MAXINT64 };
+  static const double retry_backoffs[] = { 0, 1, 2, 1e300 };
   guint id = 0;
   Batch *batch;
 
@@ -95,6 +97,8 @@ add_batch (Model *model)
     .n_splits = chance (model, 64) ? 1 + pick (model, 20) : 0,
     .n_total = chance (model, 128) ? pick (model, 100) : 0,
     .max_retries = chance (model, 128) ? 0 : pick (model, 4),
+    .retry_delay = retry_delays[pick (model, G_N_ELEMENTS (retry_delays))],
+    .retry_backoff = retry_backoffs[pick (model, G_N_ELEMENTS (retry_backoffs))],
     .keep_workers = chance (model, 160),
   };
   batch->handle = wp_scheduler_add_batch (model->scheduler, &batch->plan);
@@ -147,6 +151,7 @@ cancel_batch (Model *model, Batch *batch)
       batch->cancelled = TRUE;
       batch->cancelled_at = model->now;
       fail_pending (model, batch, WP_FAIL_CANCELLED);
+      fail_waiting (model, batch, WP_FAIL_CANCELLED);
     }
   wp_scheduler_cancel (model->scheduler, batch->handle, model->now);
 }
@@ -188,6 +193,7 @@ terminate (Model *model)
 
       batch->closed = TRUE;
       fail_pending (model, batch, WP_FAIL_TERMINATED);
+      fail_waiting (model, batch, WP_FAIL_TERMINATED);
       for (guint j = 0; j < batch->n_pushed; j++)
         {
           if (batch->tasks[j].state == TASK_HELD)
@@ -568,6 +574,7 @@ live_through_history (Model *model)
   model->scheduler = wp_scheduler_new (&model->config);
   model->now = random_bits (model) % 1000000000;
   model->honest = chance (model, 128);
+  model->retry_failures = chance (model, 100) ? pick (model, 200) : 0;
   model->launch_failures = chance (model, 32) ? pick (model, 256) : 0;
   model->send_failures = chance (model, 32) ? pick (model, 64) : 0;
   for (guint i = 0; i < N_FUNCTIONS; i++)

@@ -588,6 +588,21 @@ wp_payload_reader_skip_numbers (WpPayloadReader *reader, const WpRecord *record,
   return n;
 }
 
+GBytes *
+wp_payload_reader_get_rest (WpPayloadReader *reader)
+{
+  RecordHeader header;
+
+  if (reader->size - reader->position < RECORD_HEADER_SIZE)
+    return NULL;
+
+  memcpy (&header, reader->data + reader->position, RECORD_HEADER_SIZE);
+  if (header.type_length == 0)
+    return NULL;
+
+  return g_bytes_new_from_bytes (reader->bytes, reader->position, reader->size - reader->position);
+}
+
 gboolean
 wp_payload_validate (GBytes *bytes, guint *n_records, GError **error)
 {

@@ -103,6 +103,9 @@ gboolean  wp_payload_reader_next      (WpPayloadReader *reader, WpRecord *record
 guint     wp_payload_reader_skip_numbers (WpPayloadReader *reader,
                                           const WpRecord  *record,
                                           guint            most);
+/* The records that follow as a payload of their own, which shares the memory; NULL when the next one has its type from
+ * the one before. (transfer full) (nullable) */
+GBytes   *wp_payload_reader_get_rest  (WpPayloadReader *reader);
 /* Counts and checks all records without building values; FALSE with WP_ERROR_PROTOCOL. */
 gboolean  wp_payload_validate         (GBytes *bytes, guint *n_records, GError **error);
 

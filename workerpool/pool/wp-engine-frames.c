@@ -115,6 +115,7 @@ take_results (WpEngine            *self,
 {
   WpResultOrigin origin = { .worker = link->id, .times = times };
   g_autoptr (GError) first_failure = NULL;
+  g_autoptr (GArray) failed = NULL;
   WpResultsRange range;
   guint n_records, n_failed;
 
@@ -134,10 +135,15 @@ take_results (WpEngine            *self,
       return FALSE;
     }
 
+  if (n_failed > 0)
+    failed = wp_engine_find_retries (self, link, header->sequence, payload);
+
   wp_engine_lock (self);
-  if (!wp_scheduler_results (self->scheduler, link->id, header->sequence, head->offset, n_records,
-                             head->elapsed, (header->flags & WP_FRAME_DONE) != 0, salvage, wp_engine_now (),
-                             &range))
+  if (!wp_scheduler_results_with_retries (self->scheduler, link->id, header->sequence, head->offset, n_records,
+                                          failed != NULL ? (const guint *) failed->data : NULL,
+                                          failed != NULL ? failed->len : 0, head->elapsed,
+                                          (header->flags & WP_FRAME_DONE) != 0, salvage, wp_engine_now (),
+                                          &range))
     {
       wp_engine_unlock (self);
       g_set_error (error, WP_ERROR, WP_ERROR_PROTOCOL,
@@ -149,14 +155,18 @@ take_results (WpEngine            *self,
   if (times != NULL)
     note_end (link, times);
 
-  if (range.deliver && range.n_tasks > 0)
+  origin.n_retries = range.attempt;
+  if (range.retried)
+    {
+      wp_engine_add_other_results (self, &range, payload, &origin, failed);
+    }
+  else if (range.deliver && range.n_tasks > 0)
     {
       if (range.skip > 0)
         {
           g_clear_error (&first_failure);
           check_results (payload, range.skip, &n_records, &n_failed, &first_failure, NULL);
         }
-      origin.n_retries = range.attempt;
       wp_engine_add_results (self, range.tag, range.first, range.n_tasks, payload, range.skip, &origin, n_failed,
                              g_steal_pointer (&first_failure));
     }

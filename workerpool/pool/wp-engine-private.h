@@ -8,7 +8,8 @@
 G_BEGIN_DECLS
 
 /* What the engine's files share: wp-engine.c is its life and what the pool calls, wp-engine-actions.c carries out what
- * the scheduler decides, wp-engine-frames.c takes what workers send, wp-engine-thread.c launches, polls and buries,
+ * the scheduler decides, wp-engine-frames.c takes what workers send
+ * (wp-engine-retries.c, of it, what is to run again), wp-engine-thread.c launches, polls and buries,
  * wp-engine-wait.c is how threads wait. */
 
 typedef enum
@@ -145,7 +146,17 @@ void         wp_engine_add_results      (WpEngine *self,
                                          guint     n_failed,
                                          GError   *first_failure);
 
+/* The same for what is left of a range of results whose tasks run again where 'failed' (guint) names their records. */
+void         wp_engine_add_other_results (WpEngine             *self,
+                                          const WpResultsRange *range,
+                                          GBytes               *payload,
+                                          const WpResultOrigin *origin,
+                                          GArray               *failed);
+
 /* These want the link's reader, without the lock. */
+
+/* The records (guint) of a chunk's results that hold an error after which the job's tasks may run again; NULL: none. */
+GArray      *wp_engine_find_retries     (WpEngine *self, WpLink *link, guint64 sequence, GBytes *payload);
 
 /* FALSE: somebody else reads the link. */
 gboolean     wp_engine_begin_reading    (WpLink *link, WpLinkReader reader);

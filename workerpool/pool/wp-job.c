@@ -6,6 +6,9 @@
 
 #include "channel/wp-shared-buffer.h"
 #include "pool/wp-engine.h"
+#include "pool/wp-task-options-private.h"
+
+#define NS_PER_MS G_GINT64_CONSTANT (1000000)
 
 WpJob *
 wp_job_new (WpEngine *engine, const char *function, WpTaskOptions *options, WpItems *items)
@@ -34,6 +37,9 @@ wp_job_new (WpEngine *engine, const char *function, WpTaskOptions *options, WpIt
       self->plan.chunk_size = wp_task_options_get_chunk_size (options);
       self->plan.n_splits = wp_task_options_get_n_splits (options);
       self->plan.max_retries = wp_task_options_get_max_retries (options);
+      self->plan.retry_delay = wp_task_options_get_retry_delay (options) * NS_PER_MS;
+      self->plan.retry_backoff = wp_task_options_get_retry_backoff (options);
+      self->retry_errors = wp_task_options_ref_retry_errors (options);
       /* In GLib the lower number goes first, in the scheduler the higher. */
       self->plan.priority = -wp_task_options_get_priority (options);
     }
@@ -58,6 +64,7 @@ wp_job_unref (WpJob *self)
 
   wp_items_free (self->items);
   wp_result_queue_free (self->results);
+  g_clear_pointer (&self->retry_errors, wp_retry_errors_unref);
   g_clear_error (&self->failure);
   g_clear_error (&self->interruption);
   if (self->shared_fd >= 0)

@@ -5,6 +5,7 @@
 #include <gio/gio.h>
 #include "pool/wp-items.h"
 #include "pool/wp-result-queue.h"
+#include "pool/wp-retry-errors.h"
 #include "pool/wp-scheduler.h"
 #include "pool/wp-task-options.h"
 
@@ -36,6 +37,7 @@ struct _WpJob
   WpOnError on_error;
   guint max_active_tasks; /* 0: the default */
   guint task_timeout;     /* ms; 0: none */
+  WpRetryErrors *retry_errors; /* NULL: none */
   WpBatchPlan plan;
 
   /*< guarded by the engine's lock >*/

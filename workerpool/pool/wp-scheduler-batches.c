@@ -84,6 +84,14 @@ wp_scheduler_count_pending (WpScheduler *scheduler, WpSchedulerBatch *batch, gui
     make_ready (scheduler, batch);
 }
 
+void
+wp_scheduler_renew_starts (WpScheduler *scheduler)
+{
+  if (scheduler->n_pending == 0 && scheduler->n_in_state[WP_SCHEDULER_WORKER_READY] == 0 &&
+      scheduler->n_in_state[WP_SCHEDULER_WORKER_STARTING] == 0)
+    scheduler->n_failed_starts = 0;
+}
+
 WpTaskRange
 wp_scheduler_take_pending (WpScheduler *scheduler, WpSchedulerBatch *batch, guint64 most)
 {

@@ -198,6 +198,7 @@ wp_scheduler_next_action (WpScheduler *scheduler, gint64 now, WpAction *action)
   g_assert (scheduler->asked == NULL);
 
   scheduler->now = now;
+  wp_scheduler_end_waits (scheduler, now);
 
   /* What has been decided is carried out before the time is looked at: a worker that gives its
    * cancelled tasks back is not killed for them. */
@@ -239,6 +240,8 @@ gint64
 wp_scheduler_get_deadline (WpScheduler *scheduler)
 {
   gint64 deadline = MIN (get_balance_time (scheduler), wp_scheduler_get_idle_deadline (scheduler));
+
+  deadline = MIN (deadline, wp_scheduler_get_retry_time (scheduler));
 
   if (scheduler->escalating.head != NULL)
     deadline = MIN (deadline, ((WpSchedulerWorker *) scheduler->escalating.head->data)->deadline);

@@ -10,8 +10,9 @@ G_BEGIN_DECLS
 /* Where things are:
  *
  *   push → [batch: taken back, fresh] → [level of its priority] → chunk on a worker → results
- *                   ↑                                                  │
- *                   └───────── recalled, or its worker died ───────────┘
+ *                   ↑   ↑                                              │
+ *                   │   └────── recalled, or its worker died ──────────┤
+ *                   └──── [waiting] ←── it is to run again, later ─────┘
  *
  * Everything that an event needs is found without a walk over batches, workers or tasks: batches
  * with pending tasks queue in their level, workers in the lists of those that are idle, that have
@@ -32,6 +33,16 @@ typedef struct
   int priority;
   GQueue batches; /* with pending tasks; the head is served next */
 } WpTaskLevel;
+
+/* Tasks that run again after a delay. */
+typedef struct
+{
+  GList batch_link;
+  struct _WpSchedulerBatch *batch;
+  WpTaskRange range;
+  gint64 due;
+  guint64 number; /* of those that are due at the same time, the older ones go first */
+} WpWaitingTasks;
 
 typedef enum
 {
@@ -56,6 +67,7 @@ struct _WpSchedulerBatch
   guint64 n_pending;
   guint64 n_fresh_taken; /* fresh tasks: n_fresh_taken … n_pushed - 1 */
   GQueue taken_back;     /* of WpTaskRange, served before the fresh ones */
+  GQueue waiting;        /* of WpWaitingTasks: pending only when their delay is over */
   GQueue chunks;         /* held by workers */
   guint proven;          /* the largest chunk that has reported */
   gint64 cancelled_at;
@@ -154,6 +166,9 @@ struct _WpScheduler
   guint64 last_sequence;
   guint64 n_pending;
   guint64 n_active;
+  GTree *waiting; /* WpWaitingTasks, the first due first */
+  guint64 n_waiting; /* tasks */
+  guint64 n_waits;   /* in the scheduler's life */
 
   WpQueuedAction *actions; /* a ring */
   guint n_actions;
@@ -197,6 +212,8 @@ gboolean wp_scheduler_pop_action (WpScheduler *scheduler, WpAction *action);
 void wp_scheduler_init_levels (WpScheduler *scheduler);
 WpSchedulerBatch *wp_scheduler_get_next_batch (WpScheduler *scheduler);
 void wp_scheduler_count_pending (WpScheduler *scheduler, WpSchedulerBatch *batch, guint64 n_tasks);
+/* Tasks that become pending have their own tries to start a worker. */
+void wp_scheduler_renew_starts (WpScheduler *scheduler);
 WpTaskRange wp_scheduler_take_pending (WpScheduler *scheduler,
                                        WpSchedulerBatch *batch,
                                        guint64 most);
@@ -217,6 +234,30 @@ void wp_scheduler_fail_pending (WpScheduler *scheduler,
 void wp_scheduler_fail_all_pending (WpScheduler *scheduler, WpFailReason reason);
 void wp_scheduler_check_batch_ended (WpScheduler *scheduler, WpSchedulerBatch *batch);
 void wp_scheduler_batch_free (WpSchedulerBatch *batch);
+
+/* Retries: tasks that wait to run again. */
+void wp_scheduler_init_retries (WpScheduler *scheduler);
+void wp_scheduler_clear_retries (WpScheduler *scheduler);
+/* The tasks run again, as the attempt that is given. */
+void wp_scheduler_retry (WpScheduler *scheduler,
+                         WpSchedulerBatch *batch,
+                         const WpTaskRange *range,
+                         gint64 now);
+/* The same for results of a chunk that are failed, those from 'skip' on: their tasks begin at 'first'. Returns how
+ * many they are. */
+guint wp_scheduler_retry_failed (WpScheduler *scheduler,
+                                 const WpSchedulerChunk *chunk,
+                                 guint64 first,
+                                 const guint *failed,
+                                 guint n_failed,
+                                 guint skip,
+                                 gint64 now);
+void wp_scheduler_fail_waiting (WpScheduler *scheduler,
+                                WpSchedulerBatch *batch,
+                                WpFailReason reason);
+/* Moves what is due to the pending tasks. */
+void wp_scheduler_end_waits (WpScheduler *scheduler, gint64 now);
+gint64 wp_scheduler_get_retry_time (const WpScheduler *scheduler);
 
 /* Workers: their states, their chunks, and the lists they are found in. */
 WpSchedulerWorker *wp_scheduler_get_worker (WpScheduler *scheduler, guint worker);

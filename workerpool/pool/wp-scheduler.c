@@ -14,6 +14,7 @@ wp_scheduler_new (const WpSchedulerConfig *config)
   scheduler->config = *config;
   scheduler->sizer = wp_chunk_sizer_new ();
   wp_scheduler_init_levels (scheduler);
+  wp_scheduler_init_retries (scheduler);
   scheduler->workers = g_new0 (WpSchedulerWorker, config->n_jobs);
   scheduler->absent = g_new0 (guint64, config->n_jobs / 64 + 1);
   scheduler->n_in_state[WP_SCHEDULER_WORKER_ABSENT] = config->n_jobs;
@@ -42,6 +43,8 @@ wp_scheduler_free (WpScheduler *scheduler)
       while (worker->chunks.head != NULL)
         wp_scheduler_remove_chunk (scheduler, worker->chunks.head->data);
     }
+
+  wp_scheduler_clear_retries (scheduler);
 
   for (guint i = 0; i < scheduler->n_actions; i++)
     {
@@ -93,11 +96,7 @@ wp_scheduler_push (WpScheduler *scheduler, WpSchedulerBatch *batch, guint64 n_ta
   if (n_tasks == 0)
     return;
 
-  /* Earlier tasks have failed for want of a worker: these have their own tries. */
-  if (scheduler->n_pending == 0 && scheduler->n_in_state[WP_SCHEDULER_WORKER_READY] == 0 &&
-      scheduler->n_in_state[WP_SCHEDULER_WORKER_STARTING] == 0)
-    scheduler->n_failed_starts = 0;
-
+  wp_scheduler_renew_starts (scheduler);
   batch->n_pushed += n_tasks;
   scheduler->n_active += n_tasks;
   scheduler->drained_due = FALSE;
@@ -123,6 +122,7 @@ wp_scheduler_cancel (WpScheduler *scheduler, WpSchedulerBatch *batch, gint64 now
   batch->state = WP_SCHEDULER_BATCH_CANCELLED;
   batch->cancelled_at = now;
   wp_scheduler_fail_pending (scheduler, batch, WP_FAIL_CANCELLED);
+  wp_scheduler_fail_waiting (scheduler, batch, WP_FAIL_CANCELLED);
   wp_scheduler_check_batch_ended (scheduler, batch);
 
   for (GList *l = batch->chunks.head; l != NULL; l = l->next)
@@ -187,6 +187,11 @@ wp_scheduler_terminate (WpScheduler *scheduler)
 
   scheduler->phase = WP_SCHEDULER_TERMINATED;
   wp_scheduler_fail_all_pending (scheduler, WP_FAIL_TERMINATED);
+  for (GList *l = scheduler->batches.head, *next; l != NULL; l = next)
+    {
+      next = l->next;
+      wp_scheduler_fail_waiting (scheduler, l->data, WP_FAIL_TERMINATED);
+    }
 
   for (guint i = 0; i < scheduler->config.n_jobs; i++)
     {
@@ -269,6 +274,24 @@ wp_scheduler_results (WpScheduler *scheduler,
                       gint64 now,
                       WpResultsRange *range)
 {
+  return wp_scheduler_results_with_retries (scheduler, worker_id, sequence, offset, n_results, NULL,
+                                            0, elapsed, done, salvage, now, range);
+}
+
+gboolean
+wp_scheduler_results_with_retries (WpScheduler *scheduler,
+                                   guint worker_id,
+                                   guint64 sequence,
+                                   guint offset,
+                                   guint n_results,
+                                   const guint *failed,
+                                   guint n_failed,
+                                   guint64 elapsed,
+                                   gboolean done,
+                                   gboolean salvage,
+                                   gint64 now,
+                                   WpResultsRange *range)
+{
   WpSchedulerWorker *worker = wp_scheduler_get_worker (scheduler, worker_id);
   WpSchedulerBatch *batch;
   WpSchedulerChunk *chunk;
@@ -308,11 +331,14 @@ wp_scheduler_results (WpScheduler *scheduler,
     .n_tasks = n_results,
     .attempt = chunk->attempt,
     .deliver = batch->state != WP_SCHEDULER_BATCH_CANCELLED,
+    .retried = n_failed > 0 && chunk->attempt < batch->plan.max_retries &&
+               batch->state != WP_SCHEDULER_BATCH_CANCELLED,
   };
 
   if (n_results > 0)
     {
       WpTaskRange ended = { range->first, n_results, chunk->attempt };
+      guint n_retried = 0;
 
       /* A chunk that could not be sent fails in no time, which says nothing about its tasks. */
       if (!salvage && elapsed > 0)
@@ -326,8 +352,12 @@ wp_scheduler_results (WpScheduler *scheduler,
       batch->proven = MAX (batch->proven, chunk->n_results);
       wp_scheduler_chunk_estimate (chunk);
 
+      if (range->retried)
+        n_retried = wp_scheduler_retry_failed (scheduler, chunk, range->first, failed, n_failed,
+                                               skip, now);
+
       if (range->deliver)
-        wp_scheduler_end_tasks (scheduler, batch, n_results);
+        wp_scheduler_end_tasks (scheduler, batch, n_results - n_retried);
       else
         wp_scheduler_fail_tasks (scheduler, batch, &ended, WP_FAIL_CANCELLED, worker_id);
     }
@@ -390,7 +420,7 @@ wp_scheduler_task_expired (WpScheduler *scheduler, guint worker_id, guint64 sequ
 
 /* The worker died in the middle of this task. */
 static void
-end_interrupted_task (WpScheduler *scheduler, const WpSchedulerChunk *chunk, guint offset)
+end_interrupted_task (WpScheduler *scheduler, const WpSchedulerChunk *chunk, guint offset, gint64 now)
 {
   const WpSchedulerWorker *worker = chunk->worker;
   WpTaskRange range = { chunk->first + offset, 1, chunk->attempt };
@@ -409,7 +439,8 @@ end_interrupted_task (WpScheduler *scheduler, const WpSchedulerChunk *chunk, gui
     }
   else if (range.attempt < chunk->batch->plan.max_retries)
     {
-      wp_scheduler_put_back (scheduler, chunk->batch, range.first, 1, range.attempt + 1);
+      range.attempt++;
+      wp_scheduler_retry (scheduler, chunk->batch, &range, now);
     }
   else
     {
@@ -424,7 +455,8 @@ static void
 give_up_chunks (WpScheduler *scheduler,
                 WpSchedulerWorker *worker,
                 const WpSchedulerChunk *interrupted,
-                guint offset)
+                guint offset,
+                gint64 now)
 {
   while (worker->chunks.tail != NULL)
     {
@@ -435,7 +467,7 @@ give_up_chunks (WpScheduler *scheduler,
         {
           wp_scheduler_put_back (scheduler, chunk->batch, chunk->first + offset + 1,
                                  end - offset - 1, chunk->attempt);
-          end_interrupted_task (scheduler, chunk, offset);
+          end_interrupted_task (scheduler, chunk, offset, now);
           end = offset;
         }
 
@@ -490,7 +522,7 @@ wp_scheduler_worker_gone (WpScheduler *scheduler,
     interrupted = NULL;
   running = interrupted != NULL;
 
-  give_up_chunks (scheduler, worker, interrupted, offset);
+  give_up_chunks (scheduler, worker, interrupted, offset, now);
 
   worker->dead = FALSE;
   wp_scheduler_set_worker_state (scheduler, worker, WP_SCHEDULER_WORKER_ABSENT);
@@ -535,7 +567,7 @@ wp_scheduler_get_n_busy (WpScheduler *scheduler)
 guint64
 wp_scheduler_get_n_queued (WpScheduler *scheduler)
 {
-  return scheduler->n_pending;
+  return scheduler->n_pending + scheduler->n_waiting;
 }
 
 guint64

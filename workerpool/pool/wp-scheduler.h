@@ -37,6 +37,8 @@ G_BEGIN_DECLS
 #define WP_MAX_IDLE_DEATHS 10
 /* While other workers live, the next start after a failed one waits for this. */
 #define WP_START_RETRY_NS (G_GINT64_CONSTANT (500) * 1000000)
+/* Delays that grow with each retry end here: a task that may run again does so within a day. */
+#define WP_MAX_RETRY_DELAY_NS (G_GINT64_CONSTANT (86400) * 1000000000)
 
 /* A task that no worker has run. */
 #define WP_NO_WORKER G_MAXUINT
@@ -63,7 +65,9 @@ typedef struct
   guint chunk_size;     /* 0: automatic */
   guint n_splits;       /* 0: automatic; else chunks of ceil (n_total / n_splits), at least 1 */
   guint64 n_total;      /* as far as known; 0, unknown: n_splits has no effect */
-  guint max_retries;    /* how often a task may run again after its worker died */
+  guint max_retries;    /* how often a task may run again after its worker died, or it failed in a way that counts */
+  gint64 retry_delay;   /* ns before the first retry; the n-th waits retry_backoff^(n-1) times as long, */
+  double retry_backoff; /* … but never more than WP_MAX_RETRY_DELAY_NS; below 1 is 1 */
   gboolean keep_workers;/* FALSE: when this batch has ended and no other is active, workers stop */
 } WpBatchPlan;
 
@@ -144,6 +148,7 @@ typedef struct
   guint n_tasks;      /* how many count */
   guint attempt;      /* 0 for a first run */
   gboolean deliver;   /* FALSE: the batch was cancelled, FAIL_TASKS will come for them */
+  gboolean retried;   /* those that were named as failed do not count, but run again */
 } WpResultsRange;
 
 /* Results of tasks offset … offset + n_results - 1 of a chunk; elapsed: how long these ran, in ns (0: unknown);
@@ -156,6 +161,21 @@ gboolean          wp_scheduler_results      (WpScheduler    *scheduler,
                                              guint64         sequence,
                                              guint           offset,
                                              guint           n_results,
+                                             guint64         elapsed,
+                                             gboolean        done,
+                                             gboolean        salvage,
+                                             gint64          now,
+                                             WpResultsRange *range);
+/* The same. failed: which of the results, counted from the frame's first and rising, are errors after which a task may
+ * run again; range->retried says whether they do. */
+gboolean          wp_scheduler_results_with_retries
+                                            (WpScheduler    *scheduler,
+                                             guint           worker,
+                                             guint64         sequence,
+                                             guint           offset,
+                                             guint           n_results,
+                                             const guint    *failed,
+                                             guint           n_failed,
                                              guint64         elapsed,
                                              gboolean        done,
                                              gboolean        salvage,

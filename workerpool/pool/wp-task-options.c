@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "pool/wp-task-options.h"
+#include "pool/wp-task-options-private.h"
 
 /* A chunk's results and arguments are held in memory as a whole; more tasks than this in one gain
  * nothing, as the cost of a frame is spread over thousands already. */
 #define WP_TASK_OPTIONS_MAX_CHUNK_SIZE 32768
+
+/* A day, where growing delays end, too. */
+#define WP_TASK_OPTIONS_MAX_RETRY_DELAY 86400000
 
 /**
  * WpTaskOptions:
@@ -25,6 +28,9 @@ struct _WpTaskOptions
   guint n_splits;
   guint max_active_tasks;
   guint max_retries;
+  guint retry_delay;
+  double retry_backoff;
+  WpRetryErrors *retry_errors; /* NULL: none */
   guint task_timeout;
   int priority;
   WpOnError on_error;
@@ -44,6 +50,8 @@ enum
   PROP_N_SPLITS,
   PROP_MAX_ACTIVE_TASKS,
   PROP_MAX_RETRIES,
+  PROP_RETRY_DELAY,
+  PROP_RETRY_BACKOFF,
   PROP_TASK_TIMEOUT,
   PROP_PRIORITY,
   PROP_ON_ERROR,
@@ -73,6 +81,12 @@ wp_task_options_get_property (GObject *object, guint prop_id, GValue *value, GPa
       break;
     case PROP_MAX_RETRIES:
       g_value_set_uint (value, self->max_retries);
+      break;
+    case PROP_RETRY_DELAY:
+      g_value_set_uint (value, self->retry_delay);
+      break;
+    case PROP_RETRY_BACKOFF:
+      g_value_set_double (value, self->retry_backoff);
       break;
     case PROP_TASK_TIMEOUT:
       g_value_set_uint (value, self->task_timeout);
@@ -113,6 +127,12 @@ wp_task_options_set_property (GObject      *object,
     case PROP_MAX_RETRIES:
       wp_task_options_set_max_retries (self, g_value_get_uint (value));
       break;
+    case PROP_RETRY_DELAY:
+      wp_task_options_set_retry_delay (self, g_value_get_uint (value));
+      break;
+    case PROP_RETRY_BACKOFF:
+      wp_task_options_set_retry_backoff (self, g_value_get_double (value));
+      break;
     case PROP_TASK_TIMEOUT:
       wp_task_options_set_task_timeout (self, g_value_get_uint (value));
       break;
@@ -128,11 +148,22 @@ wp_task_options_set_property (GObject      *object,
 }
 
 static void
+wp_task_options_finalize (GObject *object)
+{
+  WpTaskOptions *self = WP_TASK_OPTIONS (object);
+
+  g_clear_pointer (&self->retry_errors, wp_retry_errors_unref);
+
+  G_OBJECT_CLASS (wp_task_options_parent_class)->finalize (object);
+}
+
+static void
 wp_task_options_class_init (WpTaskOptionsClass *klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
   const GParamFlags flags = G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS;
 
+  object_class->finalize = wp_task_options_finalize;
   object_class->get_property = wp_task_options_get_property;
   object_class->set_property = wp_task_options_set_property;
 
@@ -183,12 +214,37 @@ wp_task_options_class_init (WpTaskOptionsClass *klass)
    *
    * How often a task runs again after the worker that ran it died; 0, the default, lets the task fail
    * with `WP_ERROR_WORKER_DIED` at the first death. An error that the function returns is a result,
-   * and is not retried.
+   * and the task runs again only for those that [method@TaskOptions.add_retry_error] names.
+   *
+   * Its arguments are kept until its last run has ended, also those of an item whose source has none to
+   * give any more, so each run gets the same.
    *
    * Since: 1.0
    */
   properties[PROP_MAX_RETRIES] =
       g_param_spec_uint ("max-retries", NULL, NULL, 0, G_MAXUINT, 0, flags);
+  /**
+   * WpTaskOptions:retry-delay: (attributes org.gtk.Property.get=wp_task_options_get_retry_delay org.gtk.Property.set=wp_task_options_set_retry_delay)
+   *
+   * How long a task waits, in milliseconds, before it runs again for the first time, at most a day
+   * (86,400,000 ms); 0, the default, for not at all. A waiting task keeps no worker from other tasks; it
+   * counts as queued, a join waits for it, and to cancel the call or to terminate the pool ends it at once.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_RETRY_DELAY] =
+      g_param_spec_uint ("retry-delay", NULL, NULL, 0, WP_TASK_OPTIONS_MAX_RETRY_DELAY, 0, flags);
+  /**
+   * WpTaskOptions:retry-backoff: (attributes org.gtk.Property.get=wp_task_options_get_retry_backoff org.gtk.Property.set=wp_task_options_set_retry_backoff)
+   *
+   * By which factor each retry of a task waits longer than the one before, at least 1, which is the
+   * default, and finite: the n-th retry waits for [property@TaskOptions:retry-delay] times the factor to
+   * the power of n - 1, but never for more than a day.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_RETRY_BACKOFF] =
+      g_param_spec_double ("retry-backoff", NULL, NULL, 1.0, G_MAXDOUBLE, 1.0, flags);
   /**
    * WpTaskOptions:task-timeout: (attributes org.gtk.Property.get=wp_task_options_get_task_timeout org.gtk.Property.set=wp_task_options_set_task_timeout)
    *
@@ -231,6 +287,7 @@ static void
 wp_task_options_init (WpTaskOptions *self)
 {
   self->ordered = TRUE;
+  self->retry_backoff = 1.0;
 }
 
 /**
@@ -444,6 +501,175 @@ wp_task_options_set_max_retries (WpTaskOptions *self, guint max_retries)
 
   self->max_retries = max_retries;
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_MAX_RETRIES]);
+}
+
+/**
+ * wp_task_options_get_retry_delay: (attributes org.gtk.Method.get_property=retry-delay)
+ * @self: options
+ *
+ * Gets [property@TaskOptions:retry-delay].
+ *
+ * Returns: the delay in milliseconds
+ *
+ * Since: 1.0
+ */
+guint
+wp_task_options_get_retry_delay (WpTaskOptions *self)
+{
+  g_return_val_if_fail (WP_IS_TASK_OPTIONS (self), 0);
+
+  return self->retry_delay;
+}
+
+/**
+ * wp_task_options_set_retry_delay: (attributes org.gtk.Method.set_property=retry-delay)
+ * @self: options
+ * @retry_delay: the delay in milliseconds, at most 86,400,000
+ *
+ * Sets [property@TaskOptions:retry-delay].
+ *
+ * Since: 1.0
+ */
+void
+wp_task_options_set_retry_delay (WpTaskOptions *self, guint retry_delay)
+{
+  g_return_if_fail (WP_IS_TASK_OPTIONS (self));
+  g_return_if_fail (retry_delay <= WP_TASK_OPTIONS_MAX_RETRY_DELAY);
+
+  if (self->retry_delay == retry_delay)
+    return;
+
+  self->retry_delay = retry_delay;
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_RETRY_DELAY]);
+}
+
+/**
+ * wp_task_options_get_retry_backoff: (attributes org.gtk.Method.get_property=retry-backoff)
+ * @self: options
+ *
+ * Gets [property@TaskOptions:retry-backoff].
+ *
+ * Returns: the factor
+ *
+ * Since: 1.0
+ */
+double
+wp_task_options_get_retry_backoff (WpTaskOptions *self)
+{
+  g_return_val_if_fail (WP_IS_TASK_OPTIONS (self), 1.0);
+
+  return self->retry_backoff;
+}
+
+/**
+ * wp_task_options_set_retry_backoff: (attributes org.gtk.Method.set_property=retry-backoff)
+ * @self: options
+ * @retry_backoff: the factor, at least 1 and finite
+ *
+ * Sets [property@TaskOptions:retry-backoff].
+ *
+ * Since: 1.0
+ */
+void
+wp_task_options_set_retry_backoff (WpTaskOptions *self, double retry_backoff)
+{
+  g_return_if_fail (WP_IS_TASK_OPTIONS (self));
+  g_return_if_fail (retry_backoff >= 1.0 && retry_backoff <= G_MAXDOUBLE);
+
+  if (self->retry_backoff == retry_backoff)
+    return;
+
+  self->retry_backoff = retry_backoff;
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_RETRY_BACKOFF]);
+}
+
+/**
+ * wp_task_options_add_retry_error:
+ * @self: options
+ * @domain: an error domain
+ * @code: a code of it, or [const@WorkerPool.RETRY_ANY_CODE] for all of them
+ *
+ * Lets a task whose function returns such an error run again, as often as
+ * [property@TaskOptions:max-retries] allows. The error of its last run is then its result; those before
+ * are not reported. That its worker died or that it ran for too long always counts.
+ *
+ * What has been added stays until [method@TaskOptions.clear_retry_errors] is called.
+ *
+ * Since: 1.0
+ */
+void
+wp_task_options_add_retry_error (WpTaskOptions *self, GQuark domain, int code)
+{
+  WpRetryErrors *others;
+
+  g_return_if_fail (WP_IS_TASK_OPTIONS (self));
+  g_return_if_fail (domain != 0);
+
+  others = self->retry_errors;
+  self->retry_errors = wp_retry_errors_new (others, domain, code);
+  g_clear_pointer (&others, wp_retry_errors_unref);
+}
+
+/**
+ * wp_task_options_add_retry_error_by_name:
+ * @self: options
+ * @domain: the name of an error domain, for instance `"g-io-error-quark"`
+ * @code: a code of it, or [const@WorkerPool.RETRY_ANY_CODE] for all of them
+ *
+ * Like [method@TaskOptions.add_retry_error], for a domain that the process need not know: only the
+ * workers have to.
+ *
+ * Since: 1.0
+ */
+void
+wp_task_options_add_retry_error_by_name (WpTaskOptions *self, const char *domain, int code)
+{
+  g_return_if_fail (WP_IS_TASK_OPTIONS (self));
+  g_return_if_fail (domain != NULL && domain[0] != '\0');
+
+  wp_task_options_add_retry_error (self, g_quark_from_string (domain), code);
+}
+
+/**
+ * wp_task_options_clear_retry_errors:
+ * @self: options
+ *
+ * Takes back every [method@TaskOptions.add_retry_error].
+ *
+ * Since: 1.0
+ */
+void
+wp_task_options_clear_retry_errors (WpTaskOptions *self)
+{
+  g_return_if_fail (WP_IS_TASK_OPTIONS (self));
+
+  g_clear_pointer (&self->retry_errors, wp_retry_errors_unref);
+}
+
+/**
+ * wp_task_options_is_retry_error:
+ * @self: options
+ * @error: an error
+ *
+ * Tells whether a task that fails with this error may run again.
+ *
+ * Returns: whether [method@TaskOptions.add_retry_error] was called for it
+ *
+ * Since: 1.0
+ */
+gboolean
+wp_task_options_is_retry_error (WpTaskOptions *self, const GError *error)
+{
+  g_return_val_if_fail (WP_IS_TASK_OPTIONS (self), FALSE);
+  g_return_val_if_fail (error != NULL, FALSE);
+
+  return self->retry_errors != NULL && wp_retry_errors_contain (self->retry_errors, error);
+}
+
+WpRetryErrors *
+wp_task_options_ref_retry_errors (WpTaskOptions *self)
+{
+  return self->retry_errors != NULL ? wp_retry_errors_ref (self->retry_errors) : NULL;
 }
 
 /**

@@ -25,6 +25,15 @@ typedef enum
 WP_PUBLIC
 GType wp_on_error_get_type (void);
 
+/**
+ * WP_RETRY_ANY_CODE:
+ *
+ * Stands for every code of an error domain, in [method@TaskOptions.add_retry_error].
+ *
+ * Since: 1.0
+ */
+#define WP_RETRY_ANY_CODE (-1)
+
 #define WP_TYPE_TASK_OPTIONS (wp_task_options_get_type ())
 WP_PUBLIC
 G_DECLARE_FINAL_TYPE (WpTaskOptions, wp_task_options, WP, TASK_OPTIONS, GObject)
@@ -51,6 +60,23 @@ WP_PUBLIC
 guint          wp_task_options_get_max_retries      (WpTaskOptions *self);
 WP_PUBLIC
 void           wp_task_options_set_max_retries      (WpTaskOptions *self, guint max_retries);
+WP_PUBLIC
+guint          wp_task_options_get_retry_delay      (WpTaskOptions *self);
+WP_PUBLIC
+void           wp_task_options_set_retry_delay      (WpTaskOptions *self, guint retry_delay);
+WP_PUBLIC
+double         wp_task_options_get_retry_backoff    (WpTaskOptions *self);
+WP_PUBLIC
+void           wp_task_options_set_retry_backoff    (WpTaskOptions *self, double retry_backoff);
+WP_PUBLIC
+void           wp_task_options_add_retry_error      (WpTaskOptions *self, GQuark domain, int code);
+WP_PUBLIC
+void           wp_task_options_add_retry_error_by_name
+                                                    (WpTaskOptions *self, const char *domain, int code);
+WP_PUBLIC
+void           wp_task_options_clear_retry_errors   (WpTaskOptions *self);
+WP_PUBLIC
+gboolean       wp_task_options_is_retry_error       (WpTaskOptions *self, const GError *error);
 WP_PUBLIC
 guint          wp_task_options_get_task_timeout     (WpTaskOptions *self);
 WP_PUBLIC

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "pool/wp-retry-errors.h"
+#include "pool/wp-task-options.h"
+
+G_BEGIN_DECLS
+
+/* Returns: (transfer full) (nullable) */
+WpRetryErrors *wp_task_options_ref_retry_errors (WpTaskOptions *self);
+
+G_END_DECLS
