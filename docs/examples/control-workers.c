@@ -36,6 +36,19 @@ wait_for_ever (WpTaskContext *context, GVariant *args, gpointer user_data, GErro
   return NULL;
 }
 
+/* x: a time before which the service is busy. */
+static GVariant *
+ask_service (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
+{
+  if (g_get_monotonic_time () < g_variant_get_int64 (args))
+    {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_BUSY, "the service is busy");
+      return NULL;
+    }
+
+  return g_variant_new_string ("The service answered");
+}
+
 static void
 look_up (WpWorkerPool *pool)
 {
@@ -66,6 +79,26 @@ wait_no_longer (WpWorkerPool *pool)
     g_print ("The task took too long\n");
 }
 
+static void
+try_again (WpWorkerPool *pool)
+{
+  g_autoptr (WpTaskOptions) options = wp_task_options_new ();
+  const gint64 ready = g_get_monotonic_time () + 15 * G_TIME_SPAN_MILLISECOND;
+  g_autoptr (GVariant) result = NULL;
+  g_autoptr (GError) error = NULL;
+
+  /* Again after 10 ms, 20 ms and 40 ms. */
+  wp_task_options_set_max_retries (options, 3);
+  wp_task_options_set_retry_delay (options, 10);
+  wp_task_options_set_retry_backoff (options, 2.0);
+  wp_task_options_add_retry_error (options, G_IO_ERROR, G_IO_ERROR_BUSY);
+  result = wp_worker_pool_apply (pool, "ask-service", g_variant_new_int64 (ready), options, NULL, &error);
+  if (result == NULL)
+    g_error ("%s", error->message);
+
+  g_print ("%s\n", g_variant_get_string (result, NULL));
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -74,6 +107,7 @@ main (int argc, char *argv[])
   setlocale (LC_ALL, "");
   wp_register_function ("is-known", is_known, NULL, NULL);
   wp_register_function ("wait-for-ever", wait_for_ever, NULL, NULL);
+  wp_register_function ("ask-service", ask_service, NULL, NULL);
   if (wp_worker_is_requested ())
     return wp_worker_main ();
 
@@ -84,6 +118,7 @@ main (int argc, char *argv[])
 
   look_up (pool);
   wait_no_longer (pool);
+  try_again (pool);
   /* In the place of the worker that was killed there is a new one. */
   look_up (pool);
 
