@@ -140,7 +140,7 @@ take_results (WpEngine            *self,
 
   wp_engine_lock (self);
   if (!wp_scheduler_results_with_retries (self->scheduler, link->id, header->sequence, head->offset, n_records,
-                                          failed != NULL ? (const guint *) failed->data : NULL,
+                                          failed != NULL ? (gconstpointer) failed->data : NULL,
                                           failed != NULL ? failed->len : 0, head->elapsed,
                                           (header->flags & WP_FRAME_DONE) != 0, salvage, wp_engine_now (),
                                           &range))
