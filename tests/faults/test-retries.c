@@ -37,7 +37,7 @@ flaky (WpTaskContext *context, GVariant *args, gpointer user_data, GError **erro
   return g_variant_new_uint64 (index);
 }
 
-/* The same, and some of the others kill their worker in their first run. */
+/* The same, but some of the others kill their worker in their first run. */
 static GVariant *
 flaky_or_deadly (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
 {
@@ -64,6 +64,15 @@ second_time (WpTaskContext *context, GVariant *args, gpointer user_data, GError 
     }
 
   return g_steal_pointer (&bytes);
+}
+
+/* (tu), as of "flaky" → x, the time. */
+static GVariant *
+tell_time (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
+{
+  g_autoptr (GVariant) index = flaky (context, args, NULL, error);
+
+  return index != NULL ? g_variant_new_int64 (g_get_monotonic_time ()) : NULL;
 }
 
 static WpTaskOptions *
@@ -176,10 +185,40 @@ test_counted (void)
       else
         g_assert_cmpuint (g_variant_get_uint64 (wp_result_get_value (result)), ==, i);
       g_assert_cmpuint (task_get_n_begun (i), ==, i % 10 == 5 ? 3 : 1);
+      g_assert_cmpuint (wp_result_get_n_retries (result), ==, i % 10 == 5 ? 2 : 0);
     }
   join_pool (pool);
   iterate_pending ();
   g_assert_cmpuint (n_failures, ==, 4);
+}
+
+/* Each task says when it ran by its monotonic clock, and so does its result: what runs again may not move the others'
+ * times to where they do not belong. */
+static void
+test_times (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_pool (1);
+  g_autoptr (WpTaskOptions) options = make_retry_options (12, 1, 0);
+  g_autoptr (WpBatch) batch = NULL;
+
+  wp_worker_pool_set_enable_insights (pool, TRUE);
+  batch = start_batch (pool, "clock", options);
+  for (guint64 i = 0; i < 48; i++)
+    push_item (batch, g_variant_new ("(tu)", i, i % 5 == 1 || i % 5 == 2 ? 1 : 0));
+  wp_batch_close (batch);
+
+  for (guint64 i = 0; i < 48; i++)
+    {
+      g_autoptr (WpResult) result = next_result (batch);
+      gint64 start, now;
+
+      g_assert_no_error (wp_result_get_error (result));
+      now = g_variant_get_int64 (wp_result_get_value (result));
+      start = wp_result_get_start_time (result);
+      g_assert_cmpint (start, <=, now);
+      g_assert_cmpint (start + wp_result_get_run_time (result) + 2, >=, now);
+    }
+  join_pool (pool);
 }
 
 static void
@@ -415,6 +454,7 @@ static const FaultTest tests[] = {
   { "/retries/errors/named-ones-run-again", test_named },
   { "/retries/errors/others-are-results", test_others },
   { "/retries/errors/are-counted", test_counted },
+  { "/retries/errors/leave-the-times-to-their-tasks", test_times },
   { "/retries/errors/named-by-their-domain", test_by_name },
   { "/retries/errors/beside-deaths", test_deaths, TRUE },
   { "/retries/delay/holds-no-result-back", test_unordered },
@@ -433,6 +473,7 @@ main (int argc, char **argv)
 
   wp_register_function ("flaky", flaky, NULL, NULL);
   wp_register_function ("flaky-or-deadly", flaky_or_deadly, NULL, NULL);
+  wp_register_function ("clock", tell_time, NULL, NULL);
   wp_register_function ("second-time", second_time, NULL, NULL);
   if (act_as_worker (&status))
     return status;
