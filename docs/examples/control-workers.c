@@ -26,6 +26,19 @@ is_known (WpTaskContext *context, GVariant *args, gpointer user_data, GError **e
   return g_variant_new_boolean (g_hash_table_contains (get_words (context), g_variant_get_string (args, NULL)));
 }
 
+/* What kind of thing a word names, from the table that all workers share. */
+static GVariant *
+get_kind (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
+{
+  GVariant *kinds = wp_task_context_get_shared_objects (context);
+  const char *kind;
+
+  if (g_variant_lookup (kinds, g_variant_get_string (args, NULL), "&s", &kind))
+    return g_variant_new_string (kind);
+
+  return g_variant_new_string ("unknown");
+}
+
 /* Never ends by itself; one that can be stopped would ask wp_task_context_is_cancelled (). */
 static GVariant *
 wait_for_ever (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
@@ -50,18 +63,17 @@ ask_service (WpTaskContext *context, GVariant *args, gpointer user_data, GError 
 }
 
 static void
-look_up (WpWorkerPool *pool)
+look_up (WpWorkerPool *pool, const char *function, const char *words)
 {
-  g_autoptr (GVariant) known = NULL;
+  g_autoptr (GVariant) found = NULL;
   g_autoptr (GError) error = NULL;
   g_autofree char *text = NULL;
 
-  known = wp_worker_pool_map (pool, "is-known", g_variant_new_parsed ("['apple', 'stone', 'pear']"), NULL, NULL,
-                              &error);
-  if (known == NULL)
+  found = wp_worker_pool_map (pool, function, g_variant_new_parsed (words), NULL, NULL, &error);
+  if (found == NULL)
     g_error ("%s", error->message);
 
-  text = g_variant_print (known, FALSE);
+  text = g_variant_print (found, FALSE);
   g_print ("%s\n", text);
 }
 
@@ -106,6 +118,7 @@ main (int argc, char *argv[])
 
   setlocale (LC_ALL, "");
   wp_register_function ("is-known", is_known, NULL, NULL);
+  wp_register_function ("get-kind", get_kind, NULL, NULL);
   wp_register_function ("wait-for-ever", wait_for_ever, NULL, NULL);
   wp_register_function ("ask-service", ask_service, NULL, NULL);
   if (wp_worker_is_requested ())
@@ -115,12 +128,15 @@ main (int argc, char *argv[])
   pool = wp_worker_pool_new (2);
   wp_worker_pool_set_cpu_ids (pool, g_variant_new_parsed ("[0]"));
   wp_worker_pool_set_nice (pool, 10);
+  /* Read by every task, and in memory once. */
+  wp_worker_pool_set_shared_objects (pool, g_variant_new_parsed ("{'apple': 'fruit', 'pear': 'fruit'}"));
 
-  look_up (pool);
+  look_up (pool, "is-known", "['apple', 'stone', 'pear']");
   wait_no_longer (pool);
   try_again (pool);
   /* In the place of the worker that was killed there is a new one. */
-  look_up (pool);
+  look_up (pool, "is-known", "['apple', 'stone', 'pear']");
+  look_up (pool, "get-kind", "['pear', 'stone']");
 
   wp_worker_pool_stop_and_join (pool, NULL, NULL);
 

@@ -244,6 +244,38 @@ make_large (gsize size)
   return g_variant_new_from_data (G_VARIANT_TYPE_BYTESTRING, bytes, size, TRUE, g_free, bytes);
 }
 
+static guint64
+get_large_sum (gsize size)
+{
+  guint64 sum = 0;
+
+  for (gsize i = 0; i < size; i++)
+    sum += get_large_byte (i);
+  return sum;
+}
+
+/* → t: the sum of the bytes that the pool shares. */
+static GVariant *
+sum_objects (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
+{
+  gsize n;
+  const guint8 *bytes = g_variant_get_fixed_array (wp_task_context_get_shared_objects (context), &n, 1);
+  guint64 sum = 0;
+
+  for (gsize i = 0; i < n; i++)
+    sum += bytes[i];
+  return g_variant_new_uint64 (sum);
+}
+
+static guint64
+get_sum (GVariant *results, gsize index)
+{
+  g_autoptr (GVariant) boxed = g_variant_get_child_value (results, index);
+  g_autoptr (GVariant) value = g_variant_get_variant (boxed);
+
+  return g_variant_get_uint64 (value);
+}
+
 static void
 check_without_memfd (WpTransport transport)
 {
@@ -258,9 +290,16 @@ check_without_memfd (WpTransport transport)
   g_auto (Outcome) cancelled = { 0 };
 
   wp_worker_pool_set_launcher (pool, launcher);
+  wp_worker_pool_set_shared_objects (pool, make_large (3000000));
   results = wp_worker_pool_map (pool, "record", make_indices (5000), NULL, NULL, &error);
   g_assert_no_error (error);
   assert_indices (results, 5000);
+
+  g_variant_unref (results);
+  results = wp_worker_pool_map (pool, "sum-objects", make_indices (4), NULL, NULL, &error);
+  g_assert_no_error (error);
+  for (guint i = 0; i < 4; i++)
+    g_assert_cmpuint (get_sum (results, i), ==, get_large_sum (3000000));
 
   for (guint i = 0; i < G_N_ELEMENTS (sizes); i++)
     {
@@ -339,6 +378,7 @@ main (int argc, char **argv)
       /* Its workers could not open the test's. */
       g_unsetenv (SCRATCH_VARIABLE);
     }
+  wp_register_function ("sum-objects", sum_objects, NULL, NULL);
   if (act_as_worker (&status))
     return status;
   if (is_poor)

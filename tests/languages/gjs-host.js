@@ -28,6 +28,10 @@ const functions = {
         return new GLib.Variant('(utb)',
             [context.get_worker_id(), context.get_task_index(), context.is_cancelled()]);
     },
+
+    objects(context) {
+        return context.get_shared_objects();
+    },
 };
 
 for (const name in functions)

@@ -12,7 +12,7 @@
 #define LOOK_INTERVAL_US 1000
 
 extern const char *const wp_module_functions[];
-G_MODULE_EXPORT const char *const wp_module_functions[] = { "square", "fail", "fail_odd", "hold", "hold_on", NULL };
+G_MODULE_EXPORT const char *const wp_module_functions[] = { "square", "fail", "fail_odd", "hold", "hold_on", "objects", NULL };
 
 /* int32 → int64 */
 MODULE_FUNCTION (square)
@@ -70,4 +70,12 @@ MODULE_FUNCTION (hold)
 MODULE_FUNCTION (hold_on)
 {
   return wait_for_file (context, g_variant_get_string (args, NULL), FALSE, error);
+}
+
+/* → what the workers of the pool share. */
+MODULE_FUNCTION (objects)
+{
+  GVariant *objects = wp_task_context_get_shared_objects (context);
+
+  return objects != NULL ? g_variant_ref (objects) : g_variant_new_maybe (G_VARIANT_TYPE_VARIANT, NULL);
 }

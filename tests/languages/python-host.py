@@ -31,10 +31,15 @@ def where(context, args):
     return GLib.Variant('(utb)', (context.get_worker_id(), context.get_task_index(), context.is_cancelled()))
 
 
+def objects(context, args):
+    return context.get_shared_objects()
+
+
 Wp.register_function('square', square)
 Wp.register_function('echo', echo)
 Wp.register_function('fail', fail)
 Wp.register_function('throw', throw)
 Wp.register_function('where', where)
+Wp.register_function('objects', objects)
 
 sys.exit(Wp.Worker.main())

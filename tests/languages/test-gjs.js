@@ -518,6 +518,9 @@ test('properties/have-accessors-and-defaults', () => {
     const launcher = Wp.SpawnLauncher.new(['a', 'program'], Wp.Transport.STDIO);
     expectEqual(launcher.argv, ['a', 'program']);
     pool.launcher = launcher;
+    expectEqual(pool.shared_objects, null);
+    pool.shared_objects = number(7);
+    expectEqual(pool.get_shared_objects().unpack(), 7);
     expect(pool.get_launcher() === launcher, 'another launcher');
 });
 
@@ -567,9 +570,10 @@ function pythonHost() {
 }
 
 async function checkHost(host, checkThrown) {
-    const pool = new Wp.WorkerPool({n_jobs: 2, host});
+    const shared = new GLib.Variant('a{sas}', {colours: ['red', 'green'], names: []});
+    const pool = new Wp.WorkerPool({n_jobs: 2, host, shared_objects: shared});
 
-    expectEqual(pool.list_functions(null, null), ['echo', 'fail', 'square', 'throw', 'where']);
+    expectEqual(pool.list_functions(null, null), ['echo', 'fail', 'objects', 'square', 'throw', 'where']);
     expectEqual((await pool.map_async('square', numbers(...range(100)), null, null)).recursiveUnpack(),
         range(100).map(n => n * n));
     const values = [
@@ -587,6 +591,7 @@ async function checkHost(host, checkThrown) {
     const places = (await pool.map_async('where', numbers(...range(10)), null, null)).recursiveUnpack();
     expectEqual(places.map(([, index, cancelled]) => [index, cancelled]), range(10).map(n => [n, false]));
     expect(places.every(([worker]) => worker < 2), JSON.stringify(places));
+    expect((await pool.apply_async('objects', null, null, null)).equal(shared), 'shared objects came back changed');
     await pool.apply_async('throw', null, null, null).then(
         () => expect(false, 'nothing was thrown'), checkThrown);
     await expectError(Wp.Error, Wp.Error.UNKNOWN_FUNCTION, pool.apply_async('nowhere', null, null, null));

@@ -27,6 +27,7 @@ FAIL = f'{MODULE}:fail'
 FAIL_ODD = f'{MODULE}:fail_odd'
 HOLD = f'{MODULE}:hold'
 HOLD_ON = f'{MODULE}:hold_on'
+OBJECTS = f'{MODULE}:objects'
 
 # How long to wait for what must happen, and between two looks whether it has.
 PATIENCE_S = 30
@@ -517,6 +518,23 @@ def _():
     expect_equal(launcher.props.argv, ['a', 'program'])
     pool.set_launcher(launcher)
     expect_equal(pool.get_launcher(), launcher)
+    expect_equal((pool.props.shared_objects, pool.get_shared_objects()), (None, None))
+    pool.props.shared_objects = number(7)
+    expect_equal(pool.get_shared_objects().unpack(), 7)
+
+
+@test('properties/shared-objects-are-seen-by-every-worker')
+def _():
+    pool = Wp.WorkerPool.new(2)
+    large = GLib.Variant.new_from_bytes(GLib.VariantType('ay'), GLib.Bytes(b'x' * 1000000), True)
+    pool.set_shared_objects(GLib.Variant('(sv)', ('large', large)))
+    for seen in [pool.apply(OBJECTS, None, None, None) for _ in range(4)]:
+        expect(seen.equal(pool.get_shared_objects()), 'shared objects came back changed')
+    expect_equal(len(pool.get_shared_objects()[1]), 1000000)
+    pool.stop_and_join(None)
+    pool = Wp.WorkerPool(n_jobs=1, shared_objects=GLib.Variant('h', 0))
+    error = expect_error(Gio.io_error_quark(), Gio.IOErrorEnum.INVALID_ARGUMENT, pool.start)
+    expect('shared-objects' in error.message, error.message)
 
 
 @test('properties/start-method-that-the-host-cannot-do-is-an-error')
@@ -561,8 +579,9 @@ def gjs_host():
 
 
 def check_host(argv, throws):
-    pool = Wp.WorkerPool(n_jobs=2, host=argv)
-    expect_equal(pool.list_functions(None, None), ['echo', 'fail', 'square', 'throw', 'where'])
+    shared = GLib.Variant('a{sas}', {'colours': ['red', 'green'], 'names': []})
+    pool = Wp.WorkerPool(n_jobs=2, host=argv, shared_objects=shared)
+    expect_equal(pool.list_functions(None, None), ['echo', 'fail', 'objects', 'square', 'throw', 'where'])
     expect_equal(pool.map('square', numbers(*range(100)), None, None).unpack(), [n * n for n in range(100)])
     for value in (GLib.Variant('s', 'ä'), GLib.Variant('(ba{sv})', (True, {'key': GLib.Variant('d', 0.5)})),
                   GLib.Variant.new_from_bytes(GLib.VariantType('ay'), GLib.Bytes(b'x' * 1000000), True)):
@@ -572,6 +591,7 @@ def check_host(argv, throws):
     places = pool.map('where', numbers(*range(10)), None, None).unpack()
     expect_equal([(index, cancelled) for _, index, cancelled in places], [(n, False) for n in range(10)])
     expect({worker for worker, _, _ in places} <= {0, 1}, places)
+    expect(pool.apply('objects', None, None, None).equal(shared), 'shared objects came back changed')
     throws(pool)
     expect_error(Wp.error_quark(), Wp.Error.UNKNOWN_FUNCTION, pool.apply, 'nowhere', None, None, None)
     pool.stop_and_join(None)

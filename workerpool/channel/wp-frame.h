@@ -42,7 +42,8 @@ typedef enum
   WP_FRAME_STARTED,       /* worker → pool, channels without a board: a task starts */
   WP_FRAME_CANCEL,        /* pool → worker, channels without a board: cancel the running task */
   WP_FRAME_STOP,          /* pool → worker: end after the chunks already sent */
-  WP_FRAME_LAST = WP_FRAME_STOP,
+  WP_FRAME_OBJECTS,       /* pool → worker, second if CONFIGURE says so: the shared objects, a payload of one record */
+  WP_FRAME_LAST = WP_FRAME_OBJECTS,
 } WpFrameType;
 
 typedef enum

@@ -29,6 +29,7 @@ G_BEGIN_DECLS
 #define WP_CONFIGURE_OOM       "oom-score-adj" /* i, added to the owner's; absent: 0 */
 #define WP_CONFIGURE_CPU_IDS   "cpu-ids"   /* au, the CPUs that it may use; absent: all that its owner may */
 #define WP_CONFIGURE_TIMED     "timed"     /* b, results carry their times; absent: FALSE */
+#define WP_CONFIGURE_OBJECTS   "objects"   /* b, whether an OBJECTS frame follows; absent: none */
 /* Keys of the READY frame's body, likewise. */
 #define WP_READY_PID           "pid"       /* i */
 
@@ -67,6 +68,7 @@ typedef struct
   gboolean is_thread; /* else a copy, made for this */
   const int *asked;   /* a thread: not 0 once it should end; atomic, outlives the worker */
   gconstpointer pool; /* a thread: what its pool is known by here */
+  GVariant *shared_objects; /* a thread: what all workers of its pool see, outlives the entry; nullable */
   GMainContext *context; /* a thread: its own; taken */
 } WpWorkerRequest;
 

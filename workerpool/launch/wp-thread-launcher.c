@@ -12,9 +12,21 @@
 struct _WpThreadLauncher
 {
   WpLauncher parent_instance;
+
+  GVariant *shared_objects; /* nullable */
 };
 
 G_DEFINE_FINAL_TYPE (WpThreadLauncher, wp_thread_launcher, WP_TYPE_LAUNCHER)
+
+static void
+wp_thread_launcher_finalize (GObject *object)
+{
+  WpThreadLauncher *self = WP_THREAD_LAUNCHER (object);
+
+  g_clear_pointer (&self->shared_objects, g_variant_unref);
+
+  G_OBJECT_CLASS (wp_thread_launcher_parent_class)->finalize (object);
+}
 
 static WpWorkerProcess *
 wp_thread_launcher_launch (WpLauncher *launcher,
@@ -28,7 +40,8 @@ wp_thread_launcher_launch (WpLauncher *launcher,
 
   channel = wp_channel_pair_new (&worker_fd, &cause);
   if (channel != NULL)
-    process = wp_thread_process_new (worker_fd, channel, launcher, &cause);
+    process = wp_thread_process_new (worker_fd, channel, launcher, WP_THREAD_LAUNCHER (launcher)->shared_objects,
+                                     &cause);
 
   if (process == NULL)
     g_set_error (error, WP_ERROR, WP_ERROR_START_FAILED, "Cannot start a thread as a worker: %s", cause->message);
@@ -39,6 +52,7 @@ wp_thread_launcher_launch (WpLauncher *launcher,
 static void
 wp_thread_launcher_class_init (WpThreadLauncherClass *klass)
 {
+  G_OBJECT_CLASS (klass)->finalize = wp_thread_launcher_finalize;
   WP_LAUNCHER_CLASS (klass)->launch = wp_thread_launcher_launch;
 }
 
@@ -48,7 +62,12 @@ wp_thread_launcher_init (WpThreadLauncher *self)
 }
 
 WpLauncher *
-wp_thread_launcher_new (void)
+wp_thread_launcher_new (GVariant *shared_objects)
 {
-  return g_object_new (WP_TYPE_THREAD_LAUNCHER, NULL);
+  WpThreadLauncher *self = g_object_new (WP_TYPE_THREAD_LAUNCHER, NULL);
+
+  if (shared_objects != NULL)
+    self->shared_objects = g_variant_ref (shared_objects);
+
+  return WP_LAUNCHER (self);
 }

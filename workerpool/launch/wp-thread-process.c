@@ -40,6 +40,7 @@ life_unref (Life *life)
   if (!g_atomic_ref_count_dec (&life->ref_count))
     return;
 
+  g_clear_pointer (&life->request.shared_objects, g_variant_unref);
   g_mutex_clear (&life->lock);
   g_free (life);
 }
@@ -170,6 +171,7 @@ WpWorkerProcess *
 wp_thread_process_new (int           worker_fd,
                        GIOStream    *channel,
                        gconstpointer pool,
+                       GVariant     *shared_objects,
                        GError      **error)
 {
   g_autoptr (WpThreadProcess) self = NULL;
@@ -193,6 +195,8 @@ wp_thread_process_new (int           worker_fd,
   life->request.asked = &life->asked;
   life->request.pool = pool;
   life->request.context = context;
+  if (shared_objects != NULL)
+    life->request.shared_objects = g_variant_ref (shared_objects);
 
   self->life = life;
   self->channel = g_object_ref (channel);

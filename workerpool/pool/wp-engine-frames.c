@@ -257,6 +257,7 @@ take_frame (WpEngine *self, WpLink *link, WpFrame *frame, GError **error)
     case WP_FRAME_CHUNK:
     case WP_FRAME_CANCEL:
     case WP_FRAME_STOP:
+    case WP_FRAME_OBJECTS:
     default:
       g_set_error (error, WP_ERROR, WP_ERROR_PROTOCOL, "sent a frame of type %d, which only a pool sends",
                    frame->header.type);

@@ -138,6 +138,9 @@ launch (WpEngine *self, WpLink *link)
     }
   wp_engine_unlock (self);
 
+  /* Before a fork: its copy would keep the memory that this frees. */
+  if (self->config.settings.shared_objects != NULL)
+    wp_shared_objects_share (self->config.settings.shared_objects);
   process = wp_launcher_launch (self->config.launcher, link->id, &error);
 
   wp_engine_lock (self);
@@ -422,6 +425,8 @@ wp_engine_run (gpointer data)
     g_main_context_iteration (self->context, TRUE);
   run_calls (self);
   wp_launcher_shut_down (self->config.launcher);
+  if (self->config.settings.shared_objects != NULL)
+    wp_shared_objects_close (self->config.settings.shared_objects);
   wp_live_engines_remove (self);
   g_main_context_pop_thread_default (self->context);
 

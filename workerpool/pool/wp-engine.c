@@ -99,6 +99,8 @@ wp_engine_new (const WpEngineConfig *config, const WpEngineObserver *observer, g
   self->config.launcher = g_object_ref (config->launcher);
   if (config->settings.cpu_ids != NULL)
     self->config.settings.cpu_ids = g_variant_ref (config->settings.cpu_ids);
+  if (config->settings.shared_objects != NULL)
+    wp_shared_objects_ref (config->settings.shared_objects);
   self->observer = observer;
   self->pool = pool;
   g_mutex_init (&self->lock);
@@ -163,6 +165,7 @@ wp_engine_unref (WpEngine *self)
   g_clear_error (&self->start_error);
   g_object_unref (self->config.launcher);
   g_clear_pointer (&self->config.settings.cpu_ids, g_variant_unref);
+  g_clear_pointer (&self->config.settings.shared_objects, wp_shared_objects_unref);
   if (self->recall >= 0)
     close (self->recall);
   g_cond_clear (&self->returned);

@@ -106,12 +106,17 @@ send_configuration (WpLink *self, const WpLinkSettings *settings, GError **error
 
       g_variant_dict_insert_value (&dict, WP_CONFIGURE_CPU_IDS, set);
     }
+  if (settings->shared_objects != NULL)
+    g_variant_dict_insert (&dict, WP_CONFIGURE_OBJECTS, "b", TRUE);
   dictionary = g_variant_ref_sink (g_variant_dict_end (&dict));
   wp_payload_writer_add (writer, dictionary);
   body = wp_payload_writer_finish (writer);
 
-  return wp_channel_send (self->channel, &header, NULL, body,
-                          self->board != NULL ? wp_board_get_fd (self->board) : -1, error);
+  if (!wp_channel_send (self->channel, &header, NULL, body,
+                        self->board != NULL ? wp_board_get_fd (self->board) : -1, error))
+    return FALSE;
+
+  return settings->shared_objects == NULL || wp_shared_objects_send (settings->shared_objects, self->channel, error);
 }
 
 gboolean

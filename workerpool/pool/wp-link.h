@@ -8,6 +8,7 @@
 #include "channel/wp-message.h"
 #include "launch/wp-launcher.h"
 #include "pool/wp-items.h"
+#include "pool/wp-shared-objects.h"
 
 G_BEGIN_DECLS
 
@@ -69,6 +70,7 @@ typedef struct
   int oom_score_adj;
   GVariant *cpu_ids; /* aau, the sets of CPUs of one worker each, or of all; nullable */
   gboolean timed;    /* results carry their times */
+  WpSharedObjects *shared_objects; /* nullable, also where workers are threads, which need not be sent them */
 } WpLinkSettings;
 
 WpLink  *wp_link_new           (guint id);

@@ -10,7 +10,7 @@
 G_BEGIN_DECLS
 
 /* What the pool's files share: wp-worker-pool.c is the object and its start, wp-worker-pool-settings.c its settings and
- * counters, wp-worker-pool-calls.c what callers do. */
+ * counters, wp-worker-pool-memory.c those of its workers' memory, wp-worker-pool-calls.c what callers do. */
 
 #define WP_WORKER_POOL_MAX_N_JOBS G_MAXUINT16
 
@@ -45,6 +45,7 @@ struct _WpWorkerPool
   int oom_score_adj;
   GVariant *cpu_ids; /* as the caller gave it */
   gboolean enable_insights;
+  WpSharedObjects *shared_objects;
   WpEngine *engine; /* NULL before the first task; then for ever */
   WpPoolEnd end;      /* how a pool ended that had no engine */
 };
@@ -55,6 +56,10 @@ struct _WpWorkerPool
 void      wp_worker_pool_settle_copy       (WpWorkerPool *self);
 /* Settles a copy, and takes the lock. */
 GMutexLocker *wp_worker_pool_lock          (WpWorkerPool *self);
+
+/* Settings are read when the pool starts. TRUE: this one may be changed, and the pool is locked until end_change (). */
+gboolean  wp_worker_pool_begin_change      (WpWorkerPool *self, const char *property);
+void      wp_worker_pool_end_change        (WpWorkerPool *self, const char *property, gboolean changed);
 
 /* All return a reference. The first makes it; the second is NULL when there is none; the third, too, and then ends the
  * pool that never started. */

@@ -4,10 +4,8 @@
 
 #include "pool/wp-cpu-count.h"
 
-/* Settings are read when the pool starts. TRUE: this one may be changed, and the pool is locked until
- * end_change (). */
-static gboolean
-begin_change (WpWorkerPool *self, const char *property)
+gboolean
+wp_worker_pool_begin_change (WpWorkerPool *self, const char *property)
 {
   wp_worker_pool_settle_copy (self);
   g_mutex_lock (&self->lock);
@@ -20,8 +18,8 @@ begin_change (WpWorkerPool *self, const char *property)
   return FALSE;
 }
 
-static void
-end_change (WpWorkerPool *self, const char *property, gboolean changed)
+void
+wp_worker_pool_end_change (WpWorkerPool *self, const char *property, gboolean changed)
 {
   g_mutex_unlock (&self->lock);
 
@@ -71,12 +69,12 @@ wp_worker_pool_set_n_jobs (WpWorkerPool *self, guint n_jobs)
   if (n_jobs == 0)
     n_jobs = wp_cpu_count ();
 
-  if (!begin_change (self, "n-jobs"))
+  if (!wp_worker_pool_begin_change (self, "n-jobs"))
     return;
 
   changed = self->n_jobs != n_jobs;
   self->n_jobs = n_jobs;
-  end_change (self, "n-jobs", changed);
+  wp_worker_pool_end_change (self, "n-jobs", changed);
 }
 
 /**
@@ -119,12 +117,12 @@ wp_worker_pool_set_daemon (WpWorkerPool *self, gboolean daemon)
 
   daemon = !!daemon;
 
-  if (!begin_change (self, "daemon"))
+  if (!wp_worker_pool_begin_change (self, "daemon"))
     return;
 
   changed = self->daemon != daemon;
   self->daemon = daemon;
-  end_change (self, "daemon", changed);
+  wp_worker_pool_end_change (self, "daemon", changed);
 }
 
 /**
@@ -166,12 +164,12 @@ wp_worker_pool_set_start_method (WpWorkerPool *self, WpStartMethod start_method)
   g_return_if_fail (WP_IS_WORKER_POOL (self));
   g_return_if_fail (start_method >= WP_START_METHOD_SPAWN && start_method <= WP_START_METHOD_THREADING);
 
-  if (!begin_change (self, "start-method"))
+  if (!wp_worker_pool_begin_change (self, "start-method"))
     return;
 
   changed = self->start_method != start_method;
   self->start_method = start_method;
-  end_change (self, "start-method", changed);
+  wp_worker_pool_end_change (self, "start-method", changed);
 }
 
 /**
@@ -214,12 +212,12 @@ wp_worker_pool_set_keep_alive (WpWorkerPool *self, gboolean keep_alive)
 
   keep_alive = !!keep_alive;
 
-  if (!begin_change (self, "keep-alive"))
+  if (!wp_worker_pool_begin_change (self, "keep-alive"))
     return;
 
   changed = self->keep_alive != keep_alive;
   self->keep_alive = keep_alive;
-  end_change (self, "keep-alive", changed);
+  wp_worker_pool_end_change (self, "keep-alive", changed);
 }
 
 /**
@@ -261,12 +259,12 @@ wp_worker_pool_set_start_timeout (WpWorkerPool *self, guint milliseconds)
   g_return_if_fail (WP_IS_WORKER_POOL (self));
   g_return_if_fail (milliseconds > 0);
 
-  if (!begin_change (self, "start-timeout"))
+  if (!wp_worker_pool_begin_change (self, "start-timeout"))
     return;
 
   changed = self->start_timeout != milliseconds;
   self->start_timeout = milliseconds;
-  end_change (self, "start-timeout", changed);
+  wp_worker_pool_end_change (self, "start-timeout", changed);
 }
 
 /**
@@ -307,12 +305,12 @@ wp_worker_pool_set_grace_period (WpWorkerPool *self, guint milliseconds)
 
   g_return_if_fail (WP_IS_WORKER_POOL (self));
 
-  if (!begin_change (self, "grace-period"))
+  if (!wp_worker_pool_begin_change (self, "grace-period"))
     return;
 
   changed = self->grace_period != milliseconds;
   self->grace_period = milliseconds;
-  end_change (self, "grace-period", changed);
+  wp_worker_pool_end_change (self, "grace-period", changed);
 }
 
 /**
@@ -354,12 +352,12 @@ wp_worker_pool_set_nice (WpWorkerPool *self, int nice)
   g_return_if_fail (WP_IS_WORKER_POOL (self));
   g_return_if_fail (nice >= -20 && nice <= 19);
 
-  if (!begin_change (self, "nice"))
+  if (!wp_worker_pool_begin_change (self, "nice"))
     return;
 
   changed = self->nice != nice;
   self->nice = nice;
-  end_change (self, "nice", changed);
+  wp_worker_pool_end_change (self, "nice", changed);
 }
 
 /**
@@ -401,12 +399,12 @@ wp_worker_pool_set_oom_score_adj (WpWorkerPool *self, int oom_score_adj)
   g_return_if_fail (WP_IS_WORKER_POOL (self));
   g_return_if_fail (oom_score_adj >= 0 && oom_score_adj <= 1000);
 
-  if (!begin_change (self, "oom-score-adj"))
+  if (!wp_worker_pool_begin_change (self, "oom-score-adj"))
     return;
 
   changed = self->oom_score_adj != oom_score_adj;
   self->oom_score_adj = oom_score_adj;
-  end_change (self, "oom-score-adj", changed);
+  wp_worker_pool_end_change (self, "oom-score-adj", changed);
 }
 
 /**
@@ -445,7 +443,7 @@ wp_worker_pool_set_cpu_ids (WpWorkerPool *self, GVariant *cpu_ids)
   g_return_if_fail (WP_IS_WORKER_POOL (self));
   g_return_if_fail (cpu_ids == NULL || g_variant_is_of_type (cpu_ids, G_VARIANT_TYPE_ARRAY));
 
-  if (!begin_change (self, "cpu-ids"))
+  if (!wp_worker_pool_begin_change (self, "cpu-ids"))
     return;
 
   changed = self->cpu_ids != taken;
@@ -454,7 +452,7 @@ wp_worker_pool_set_cpu_ids (WpWorkerPool *self, GVariant *cpu_ids)
       g_clear_pointer (&self->cpu_ids, g_variant_unref);
       self->cpu_ids = g_steal_pointer (&taken);
     }
-  end_change (self, "cpu-ids", changed);
+  wp_worker_pool_end_change (self, "cpu-ids", changed);
 }
 
 /**
@@ -497,12 +495,12 @@ wp_worker_pool_set_enable_insights (WpWorkerPool *self, gboolean enable_insights
 
   enable_insights = !!enable_insights;
 
-  if (!begin_change (self, "enable-insights"))
+  if (!wp_worker_pool_begin_change (self, "enable-insights"))
     return;
 
   changed = self->enable_insights != enable_insights;
   self->enable_insights = enable_insights;
-  end_change (self, "enable-insights", changed);
+  wp_worker_pool_end_change (self, "enable-insights", changed);
 }
 
 /**
@@ -538,12 +536,12 @@ wp_worker_pool_set_host (WpWorkerPool *self, const char *const *host)
   g_return_if_fail (WP_IS_WORKER_POOL (self));
   g_return_if_fail (host == NULL || host[0] != NULL);
 
-  if (!begin_change (self, "host"))
+  if (!wp_worker_pool_begin_change (self, "host"))
     return;
 
   g_strfreev (self->host);
   self->host = g_strdupv ((char **) host);
-  end_change (self, "host", TRUE);
+  wp_worker_pool_end_change (self, "host", TRUE);
 }
 
 /**
@@ -578,12 +576,12 @@ wp_worker_pool_set_preload (WpWorkerPool *self, const char *const *preload)
 {
   g_return_if_fail (WP_IS_WORKER_POOL (self));
 
-  if (!begin_change (self, "preload"))
+  if (!wp_worker_pool_begin_change (self, "preload"))
     return;
 
   g_strfreev (self->preload);
   self->preload = g_strdupv ((char **) preload);
-  end_change (self, "preload", TRUE);
+  wp_worker_pool_end_change (self, "preload", TRUE);
 }
 
 /**
@@ -620,7 +618,7 @@ wp_worker_pool_set_preload_function (WpWorkerPool *self, const char *function)
 
   g_return_if_fail (WP_IS_WORKER_POOL (self));
 
-  if (!begin_change (self, "preload-function"))
+  if (!wp_worker_pool_begin_change (self, "preload-function"))
     return;
 
   changed = g_strcmp0 (self->preload_function, function) != 0;
@@ -629,7 +627,7 @@ wp_worker_pool_set_preload_function (WpWorkerPool *self, const char *function)
       g_free (self->preload_function);
       self->preload_function = g_strdup (function);
     }
-  end_change (self, "preload-function", changed);
+  wp_worker_pool_end_change (self, "preload-function", changed);
 }
 
 /**
@@ -669,7 +667,7 @@ wp_worker_pool_set_launcher (WpWorkerPool *self, WpLauncher *launcher)
   g_return_if_fail (WP_IS_WORKER_POOL (self));
   g_return_if_fail (launcher == NULL || WP_IS_LAUNCHER (launcher));
 
-  if (!begin_change (self, "launcher"))
+  if (!wp_worker_pool_begin_change (self, "launcher"))
     return;
 
   changed = self->launcher != launcher;
@@ -678,7 +676,7 @@ wp_worker_pool_set_launcher (WpWorkerPool *self, WpLauncher *launcher)
       replaced = self->launcher;
       self->launcher = launcher != NULL ? g_object_ref (launcher) : NULL;
     }
-  end_change (self, "launcher", changed);
+  wp_worker_pool_end_change (self, "launcher", changed);
 }
 
 static void

@@ -109,6 +109,7 @@ enum
   PROP_OOM_SCORE_ADJ,
   PROP_CPU_IDS,
   PROP_ENABLE_INSIGHTS,
+  PROP_SHARED_OBJECTS,
   PROP_N_WORKERS,
   PROP_N_BUSY,
   PROP_N_QUEUED,
@@ -130,6 +131,7 @@ wp_worker_pool_settle_copy (WpWorkerPool *self)
   self->engine = NULL;
   self->end = WP_POOL_INHERITED;
   self->signals = NULL;
+  self->shared_objects = NULL;
   self->delivery = wp_delivery_new (NULL);
 }
 
@@ -143,9 +145,17 @@ wp_worker_pool_lock (WpWorkerPool *self)
 
 /* Starting */
 
+/* They need not be sent what they share with this process. */
+static gboolean
+has_threads (WpWorkerPool *self)
+{
+  return self->launcher == NULL && self->start_method == WP_START_METHOD_THREADING;
+}
+
 static WpLauncher *
 make_launcher (WpWorkerPool *self, GError **error)
 {
+  g_autoptr (GVariant) shared_objects = NULL;
   g_auto (GStrv) argv = NULL;
 
   if (self->launcher != NULL)
@@ -161,10 +171,13 @@ make_launcher (WpWorkerPool *self, GError **error)
       return NULL;
     }
 
+  if (self->shared_objects != NULL)
+    shared_objects = wp_shared_objects_dup_value (self->shared_objects);
+
   if (self->start_method == WP_START_METHOD_FORK)
     return wp_fork_launcher_new ();
-  if (self->start_method == WP_START_METHOD_THREADING)
-    return wp_thread_launcher_new ();
+  if (has_threads (self))
+    return wp_thread_launcher_new (shared_objects);
 
   argv = self->host != NULL ? g_strdupv (self->host) : wp_host_get_default_argv (error);
   if (argv == NULL)
@@ -225,6 +238,13 @@ make_engine (WpWorkerPool *self, GError **error)
         return NULL;
     }
 
+  if (self->shared_objects != NULL && wp_shared_objects_get_flaw (self->shared_objects) != NULL)
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "shared-objects cannot be shared: the value %s",
+                   wp_shared_objects_get_flaw (self->shared_objects));
+      return NULL;
+    }
+
   launcher = make_launcher (self, error);
   if (launcher == NULL)
     return NULL;
@@ -236,6 +256,7 @@ make_engine (WpWorkerPool *self, GError **error)
   config.settings.oom_score_adj = self->oom_score_adj;
   config.settings.cpu_ids = cpu_ids;
   config.settings.timed = self->enable_insights;
+  config.settings.shared_objects = has_threads (self) ? NULL : self->shared_objects;
   config.keep_alive = self->keep_alive;
   config.start_timeout = self->start_timeout;
   config.grace_period = self->grace_period;
@@ -328,6 +349,9 @@ wp_worker_pool_get_property (GObject *object, guint prop_id, GValue *value, GPar
     case PROP_ENABLE_INSIGHTS:
       g_value_set_boolean (value, wp_worker_pool_get_enable_insights (self));
       break;
+    case PROP_SHARED_OBJECTS:
+      g_value_take_variant (value, wp_worker_pool_get_shared_objects (self));
+      break;
     case PROP_N_WORKERS:
       g_value_set_uint (value, wp_worker_pool_get_n_workers (self));
       break;
@@ -391,6 +415,9 @@ wp_worker_pool_set_property (GObject *object, guint prop_id, const GValue *value
     case PROP_ENABLE_INSIGHTS:
       wp_worker_pool_set_enable_insights (self, g_value_get_boolean (value));
       break;
+    case PROP_SHARED_OBJECTS:
+      wp_worker_pool_set_shared_objects (self, g_value_get_variant (value));
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
@@ -425,6 +452,7 @@ wp_worker_pool_finalize (GObject *object)
   g_clear_pointer (&self->preload_function, g_free);
   g_clear_object (&self->launcher);
   g_clear_pointer (&self->cpu_ids, g_variant_unref);
+  g_clear_pointer (&self->shared_objects, wp_shared_objects_unref);
   g_clear_pointer (&self->signals, wp_pool_signals_free);
   g_clear_pointer (&self->delivery, wp_delivery_unref);
   g_mutex_clear (&self->lock);
@@ -608,6 +636,25 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
    */
   properties[PROP_ENABLE_INSIGHTS] =
       g_param_spec_boolean ("enable-insights", NULL, NULL, FALSE, writable);
+  /**
+   * WpWorkerPool:shared-objects: (attributes org.gtk.Property.get=wp_worker_pool_get_shared_objects org.gtk.Property.set=wp_worker_pool_set_shared_objects)
+   *
+   * A value that every task can read with [method@TaskContext.get_shared_objects]; `NULL`, the default, for none. A
+   * table, an index or a model belongs here rather than into the arguments of each task.
+   *
+   * It is in memory once, however many workers there are: a large value is written to sealed shared memory when the
+   * first worker starts, which takes about half a second for a gigabyte, and each worker maps it. From then on the pool
+   * holds only the mapping, so that the memory of the original is free when the caller drops it too. Workers that are
+   * threads use the original. Where memory cannot be shared, over pipes or on a system that refuses it, each worker
+   * gets a copy, of a gigabyte at the most.
+   *
+   * It is checked when the pool starts, which fails with `G_IO_ERROR_INVALID_ARGUMENT` where the value is not in normal
+   * form or holds a file handle (`h`).
+   *
+   * Since: 1.0
+   */
+  properties[PROP_SHARED_OBJECTS] =
+      g_param_spec_variant ("shared-objects", NULL, NULL, G_VARIANT_TYPE_ANY, NULL, writable);
   /**
    * WpWorkerPool:n-workers: (attributes org.gtk.Property.get=wp_worker_pool_get_n_workers)
    *

@@ -19,6 +19,8 @@ WpTaskContext *wp_task_context_new    (guint             worker_id,
                                        gpointer          poll_data,
                                        const int        *asked);
 
+/* shared_objects: (nullable). */
+void           wp_task_context_set_shared_objects (WpTaskContext *self, GVariant *shared_objects);
 void           wp_task_context_begin  (WpTaskContext    *self,
                                        guint64           sequence,
                                        guint             offset,

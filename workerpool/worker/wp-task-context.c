@@ -30,6 +30,8 @@ struct _WpTaskContext
   guint offset;
   guint64 task_index;
 
+  GVariant *shared_objects; /* nullable */
+
   gpointer worker_state;
   GDestroyNotify destroy_worker_state;
 };
@@ -39,7 +41,10 @@ G_DEFINE_FINAL_TYPE (WpTaskContext, wp_task_context, G_TYPE_OBJECT)
 static void
 wp_task_context_finalize (GObject *object)
 {
-  wp_task_context_set_worker_state (WP_TASK_CONTEXT (object), NULL, NULL);
+  WpTaskContext *self = WP_TASK_CONTEXT (object);
+
+  wp_task_context_set_worker_state (self, NULL, NULL);
+  g_clear_pointer (&self->shared_objects, g_variant_unref);
 
   G_OBJECT_CLASS (wp_task_context_parent_class)->finalize (object);
 }
@@ -74,6 +79,13 @@ wp_task_context_new (guint             worker_id,
   self->thread = g_thread_self ();
 
   return self;
+}
+
+void
+wp_task_context_set_shared_objects (WpTaskContext *self,
+                                    GVariant      *shared_objects)
+{
+  self->shared_objects = shared_objects != NULL ? g_variant_ref (shared_objects) : NULL;
 }
 
 void
@@ -174,6 +186,28 @@ wp_task_context_is_cancelled (WpTaskContext *self)
     self->poll (self->poll_data);
 
   return self->cancelled;
+}
+
+/**
+ * wp_task_context_get_shared_objects:
+ * @self: a task context
+ *
+ * Gets what the owner has given to all workers of the pool, as [property@WorkerPool:shared-objects].
+ *
+ * Workers that are processes of this machine see one copy of it in memory that nobody can change; those that are
+ * threads have the very object that the owner has set. It costs nothing to ask for it in each task, nor to take
+ * children of it.
+ *
+ * Returns: (transfer none) (nullable): the value, or `NULL` when the pool has none
+ *
+ * Since: 1.0
+ */
+GVariant *
+wp_task_context_get_shared_objects (WpTaskContext *self)
+{
+  g_return_val_if_fail (WP_IS_TASK_CONTEXT (self), NULL);
+
+  return self->shared_objects;
 }
 
 /**

@@ -17,6 +17,8 @@ guint64  wp_task_context_get_task_index (WpTaskContext *self);
 WP_PUBLIC
 gboolean wp_task_context_is_cancelled   (WpTaskContext *self);
 WP_PUBLIC
+GVariant *wp_task_context_get_shared_objects (WpTaskContext *self);
+WP_PUBLIC
 gpointer wp_task_context_get_worker_state (WpTaskContext *self);
 WP_PUBLIC
 void     wp_task_context_set_worker_state (WpTaskContext *self,

@@ -70,7 +70,7 @@ run_requested (const WpWorkerRequest *request)
     channel = wp_worker_setup_copy (request, &error);
 
   if (channel != NULL)
-    worker = request->is_thread ? wp_worker_new_in_thread (channel, request->asked)
+    worker = request->is_thread ? wp_worker_new_in_thread (channel, request->asked, request->shared_objects)
                                : wp_worker_new_for_channel (channel, request->parent);
 
   /* A copy has the contexts of what it was copied from, and no threads to iterate them; and room for descriptors, since

@@ -13,7 +13,7 @@ G_BEGIN_DECLS
 
 /* Both take the channel. owner: the process that the worker ends with, 0 when that is not known. */
 WpWorker *wp_worker_new_for_channel (WpChannel *channel, int owner);
-/* asked: not 0 once the worker should end. */
-WpWorker *wp_worker_new_in_thread   (WpChannel *channel, const int *asked);
+/* asked: not 0 once the worker should end. shared_objects: (nullable). */
+WpWorker *wp_worker_new_in_thread   (WpChannel *channel, const int *asked, GVariant *shared_objects);
 
 G_END_DECLS

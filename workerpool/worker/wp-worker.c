@@ -57,6 +57,7 @@ struct _WpWorker
   gboolean board_is_shared;
   WpOutbox *outbox;
   WpTaskContext *context;
+  GVariant *shared_objects; /* nullable */
   GQueue *received; /* frames that were read while a task asked whether it is cancelled */
   GError *receive_error; /* and what ended the reading */
 
@@ -100,6 +101,7 @@ wp_worker_finalize (GObject *object)
   g_queue_free_full (self->received, received_frame_free);
   g_clear_error (&self->receive_error);
   g_clear_object (&self->context);
+  g_clear_pointer (&self->shared_objects, g_variant_unref);
   g_clear_pointer (&self->outbox, wp_outbox_free);
   g_clear_pointer (&self->board, wp_board_free);
   g_clear_pointer (&self->channel, wp_channel_free);
@@ -252,6 +254,36 @@ take_place (WpWorker *self,
   return wp_worker_setup_check_owner (self->owner, error);
 }
 
+/* The values of the pool are without a flaw: it has checked them, and here nobody has to walk over them. */
+static gboolean
+receive_shared_objects (WpWorker *self,
+                        GError  **error)
+{
+  g_auto (WpFrame) frame = { 0 };
+  g_auto (WpPayloadReader) reader = { NULL };
+  GError *read_error = NULL;
+  WpRecord record;
+
+  if (!next_frame (self, &frame, error))
+    return FALSE;
+  if (frame.header.type != WP_FRAME_OBJECTS)
+    return set_protocol_error (error, "something else than the shared objects");
+
+  wp_payload_reader_init (&reader, frame.body, TRUE);
+  if (!wp_payload_reader_next (&reader, &record, &read_error))
+    {
+      if (read_error == NULL)
+        return set_protocol_error (error, "no shared objects");
+
+      g_propagate_error (error, read_error);
+      return FALSE;
+    }
+
+  self->shared_objects = wp_payload_reader_get_value (&reader, &record);
+
+  return TRUE;
+}
+
 static gboolean
 apply_settings (WpWorker      *self,
                 const WpFrame *frame,
@@ -260,6 +292,7 @@ apply_settings (WpWorker      *self,
   g_auto (WpPayloadReader) reader = { NULL };
   g_autoptr (GVariant) settings = NULL;
   g_autoptr (GVariant) cpu_ids = NULL;
+  gboolean has_objects = FALSE;
   gboolean daemonic = TRUE;
   int oom_score_adj = 0;
   int nice = 0;
@@ -286,11 +319,12 @@ apply_settings (WpWorker      *self,
   g_variant_lookup (settings, WP_CONFIGURE_NICE, "i", &nice);
   g_variant_lookup (settings, WP_CONFIGURE_OOM, "i", &oom_score_adj);
   g_variant_lookup (settings, WP_CONFIGURE_TIMED, "b", &self->timed);
+  g_variant_lookup (settings, WP_CONFIGURE_OBJECTS, "b", &has_objects);
   cpu_ids = g_variant_lookup_value (settings, WP_CONFIGURE_CPU_IDS, G_VARIANT_TYPE ("au"));
   /* The process of a thread is its owner's. */
   wp_placement_apply (nice, self->is_thread ? 0 : oom_score_adj, cpu_ids);
 
-  return take_place (self, daemonic, error);
+  return take_place (self, daemonic, error) && (!has_objects || receive_shared_objects (self, error));
 }
 
 static gboolean
@@ -361,6 +395,8 @@ configure (WpWorker *self,
     self->context = wp_task_context_new (self->id, self->board, NULL, NULL, self->asked);
   else
     self->context = wp_task_context_new (self->id, NULL, poll_cancel, self, self->asked);
+
+  wp_task_context_set_shared_objects (self->context, self->shared_objects);
 
   return send_ready (self, error);
 }
@@ -588,6 +624,7 @@ serve (WpWorker *self,
         case WP_FRAME_READY:
         case WP_FRAME_RESULTS:
         case WP_FRAME_STARTED:
+        case WP_FRAME_OBJECTS:
         default:
           handled = set_protocol_error (error, "a frame that only workers send, or settings twice");
           break;
@@ -629,12 +666,15 @@ wp_worker_new_for_channel (WpChannel *channel,
 
 WpWorker *
 wp_worker_new_in_thread (WpChannel *channel,
-                         const int *asked)
+                         const int *asked,
+                         GVariant  *shared_objects)
 {
   WpWorker *self = wp_worker_new_for_channel (channel, 0);
 
   self->is_thread = TRUE;
   self->asked = asked;
+  if (shared_objects != NULL)
+    self->shared_objects = g_variant_ref (shared_objects);
 
   return self;
 }
