@@ -4,9 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "channel/wp-error.h"
@@ -31,6 +34,7 @@ typedef struct
 
   /* The pool's. */
   guint64 cancelled ON_CACHE_LINE; /* low half of the sequence : offset + 1; 0: nothing */
+  guint32 bell; /* how often it has rung; a futex */
 
   guint64 claims[WP_BOARD_SLOTS] ON_CACHE_LINE; /* next : end */
 
@@ -306,12 +310,35 @@ void
 wp_board_cancel (WpBoard *board, guint64 sequence, guint offset)
 {
   store (&board->memory->cancelled, join ((guint32) sequence, offset + 1));
+  wp_board_ring (board);
 }
 
 gboolean
 wp_board_is_cancelled (WpBoard *board, guint64 sequence, guint offset)
 {
   return load (&board->memory->cancelled) == join ((guint32) sequence, offset + 1);
+}
+
+void
+wp_board_ring (WpBoard *board)
+{
+  guint32 *bell = &board->memory->bell;
+
+  __atomic_add_fetch (bell, 1, __ATOMIC_ACQ_REL);
+  /* Not a private futex: most often who waits is another process. */
+  syscall (SYS_futex, bell, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+guint32
+wp_board_get_bell (WpBoard *board)
+{
+  return __atomic_load_n (&board->memory->bell, __ATOMIC_ACQUIRE);
+}
+
+void
+wp_board_wait_bell (WpBoard *board, guint32 bell)
+{
+  syscall (SYS_futex, &board->memory->bell, FUTEX_WAIT, bell, NULL, NULL, 0);
 }
 
 /* Results */

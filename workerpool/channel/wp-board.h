@@ -63,6 +63,13 @@ guint64  wp_board_get_n_finished (WpBoard *board);
 void     wp_board_cancel       (WpBoard *board, guint64 sequence, guint offset);
 gboolean wp_board_is_cancelled (WpBoard *board, guint64 sequence, guint offset);
 
+/* The bell: a thread of the worker sleeps until the pool has something for the running task. Cancelling rings it. The
+ * pool never reads it, so both sides may ring. */
+void     wp_board_ring         (WpBoard *board);
+guint32  wp_board_get_bell     (WpBoard *board);
+/* Returns once the bell has rung since it was 'bell'; or earlier, for no reason. */
+void     wp_board_wait_bell    (WpBoard *board, guint32 bell);
+
 /* Worker: the memory the outgoing frames are built in, and the commit. */
 guint8  *wp_board_get_results  (WpBoard *board);
 void     wp_board_commit       (WpBoard *board, guint32 open, guint32 committed);

@@ -20,6 +20,7 @@ G_BEGIN_DECLS
 #define WP_ENGINE_THREAD "workerpool"
 #define WP_WORKER_THREAD "worker"
 #define WP_OWNER_WATCH_THREAD "owner-watch"
+#define WP_CANCEL_WATCH_THREAD "cancel-watch"
 
 /* Keys of the CONFIGURE frame's body, an a{sv} as the one record of a payload. */
 #define WP_CONFIGURE_WORKER_ID "worker-id" /* u */

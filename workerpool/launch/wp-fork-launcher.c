@@ -29,7 +29,7 @@ static gboolean
 is_own_thread (const char *name)
 {
   const char *const names[] = { "gmain", "pool-spawner", WP_ENGINE_THREAD, WP_WORKER_THREAD, WP_OWNER_WATCH_THREAD,
-                                NULL };
+                                WP_CANCEL_WATCH_THREAD, NULL };
 
   return g_strv_contains (names, name);
 }

@@ -205,6 +205,19 @@ take_ready (WpEngine *self, WpLink *link, GError **error)
   return FALSE;
 }
 
+/* A cancellation that came before the pool knew what runs had no task to name. */
+static void
+cancel_started (WpEngine *self, WpLink *link, const WpHeldChunk *chunk)
+{
+  const WpJob *job = chunk->tag;
+
+  if (job == NULL || !(job->cancelled || (job->failure != NULL && job->on_error == WP_ON_ERROR_STOP)))
+    return;
+
+  wp_link_cancel_task (link, chunk->sequence, chunk->n_tasks, chunk->n_results);
+  wp_engine_update_polling (self, link);
+}
+
 /* Each task starts once and after the one before, so that a worker cannot keep its pool busy with this. */
 static gboolean
 take_started (WpEngine *self, WpLink *link, guint64 sequence, guint offset, GError **error)
@@ -221,6 +234,7 @@ take_started (WpEngine *self, WpLink *link, guint64 sequence, guint offset, GErr
       link->started_sequence = sequence;
       link->started_offset = offset;
       link->started_time = wp_engine_now ();
+      cancel_started (self, link, &chunk);
     }
   wp_engine_unlock (self);
 

@@ -193,6 +193,16 @@ launch_all (WpEngine *self)
     }
 }
 
+/* A worker that is a thread gets no signal that would wake it: its task may watch its cancellable. */
+static void
+ring (WpEngine *self, WpLink *link, WpWorkerProcess *process)
+{
+  wp_engine_lock (self);
+  if (link->process == process && link->board != NULL)
+    wp_board_ring (link->board);
+  wp_engine_unlock (self);
+}
+
 static void
 send_signals (WpEngine *self)
 {
@@ -218,7 +228,10 @@ send_signals (WpEngine *self)
       wp_engine_unlock (self);
 
       if (signum != 0)
-        wp_worker_process_send_signal (process, signum);
+        {
+          wp_worker_process_send_signal (process, signum);
+          ring (self, link, process);
+        }
     }
 }
 

@@ -3,24 +3,23 @@
 #pragma once
 
 #include "channel/wp-board.h"
+#include "worker/wp-inbox.h"
 #include "worker/wp-task-context.h"
 
 G_BEGIN_DECLS
 
-/* Reads the channel for messages that cancel the running task, without waiting. */
-typedef void (*WpTaskContextPoll) (gpointer data);
-
-/* One of the two says whether a task is cancelled: the board, or messages that 'poll' fetches and passes on to
- * wp_task_context_cancel (). Both must live until the last wp_task_context_end (), and so must 'asked' (nullable), which
- * is not 0 once whatever runs is cancelled. */
+/* board: where there is none that is shared, messages say that a task is cancelled, which the inbox passes on to
+ * wp_task_context_cancel (). inbox: NULL where there are no tasks, in a fork server. asked (nullable): not 0 once
+ * whatever runs is cancelled. All must live until the last wp_task_context_end (). */
 WpTaskContext *wp_task_context_new    (guint             worker_id,
                                        WpBoard          *board,
-                                       WpTaskContextPoll poll,
-                                       gpointer          poll_data,
+                                       WpInbox          *inbox,
                                        const int        *asked);
 
 /* shared_objects: (nullable). */
 void           wp_task_context_set_shared_objects (WpTaskContext *self, GVariant *shared_objects);
+/* Ends what serves tasks; none may run. */
+void           wp_task_context_close  (WpTaskContext    *self);
 void           wp_task_context_begin  (WpTaskContext    *self,
                                        guint64           sequence,
                                        guint             offset,

@@ -2,6 +2,8 @@
 
 #include "worker/wp-task-context-private.h"
 
+#include "worker/wp-cancel-watch.h"
+
 /**
  * WpTaskContext:
  *
@@ -17,15 +19,15 @@ struct _WpTaskContext
   GObject parent_instance;
 
   guint worker_id;
-  WpBoard *board;
-  WpTaskContextPoll poll;
-  gpointer poll_data;
+  WpBoard *board; /* nullable */
+  WpInbox *inbox;
   const int *asked;
+  WpCancelWatch *watch;
   /* The channel may only be read where the worker reads it. */
   GThread *thread;
 
   gboolean running;
-  gboolean cancelled;
+  gboolean cancelled; /* atomic; without a board */
   guint64 sequence;
   guint offset;
   guint64 task_index;
@@ -43,6 +45,7 @@ wp_task_context_finalize (GObject *object)
 {
   WpTaskContext *self = WP_TASK_CONTEXT (object);
 
+  wp_task_context_close (self);
   wp_task_context_set_worker_state (self, NULL, NULL);
   g_clear_pointer (&self->shared_objects, g_variant_unref);
 
@@ -60,23 +63,37 @@ wp_task_context_init (WpTaskContext *self)
 {
 }
 
+/* What is known without reading. */
+static gboolean
+is_told (gpointer data)
+{
+  WpTaskContext *self = data;
+
+  if (self->asked != NULL && g_atomic_int_get (self->asked))
+    return TRUE;
+
+  if (self->board != NULL)
+    return wp_board_is_cancelled (self->board, self->sequence, self->offset);
+
+  /* Nobody waits for a result any more that has no way to go. */
+  return g_atomic_int_get (&self->cancelled) || wp_inbox_has_ended (self->inbox);
+}
+
 WpTaskContext *
-wp_task_context_new (guint             worker_id,
-                     WpBoard          *board,
-                     WpTaskContextPoll poll,
-                     gpointer          poll_data,
-                     const int        *asked)
+wp_task_context_new (guint      worker_id,
+                     WpBoard   *board,
+                     WpInbox   *inbox,
+                     const int *asked)
 {
   WpTaskContext *self = g_object_new (WP_TYPE_TASK_CONTEXT, NULL);
 
-  g_assert ((board != NULL) != (poll != NULL));
-
   self->worker_id = worker_id;
   self->board = board;
-  self->poll = poll;
-  self->poll_data = poll_data;
+  self->inbox = inbox;
   self->asked = asked;
   self->thread = g_thread_self ();
+  if (inbox != NULL)
+    self->watch = wp_cancel_watch_new (board, inbox, is_told, self);
 
   return self;
 }
@@ -89,6 +106,12 @@ wp_task_context_set_shared_objects (WpTaskContext *self,
 }
 
 void
+wp_task_context_close (WpTaskContext *self)
+{
+  g_clear_pointer (&self->watch, wp_cancel_watch_free);
+}
+
+void
 wp_task_context_begin (WpTaskContext *self,
                        guint64        sequence,
                        guint          offset,
@@ -97,7 +120,7 @@ wp_task_context_begin (WpTaskContext *self,
   self->sequence = sequence;
   self->offset = offset;
   self->task_index = task_index;
-  self->cancelled = FALSE;
+  g_atomic_int_set (&self->cancelled, FALSE);
   self->running = TRUE;
 }
 
@@ -105,6 +128,8 @@ void
 wp_task_context_end (WpTaskContext *self)
 {
   self->running = FALSE;
+  if (self->watch != NULL)
+    wp_cancel_watch_end (self->watch);
 }
 
 void
@@ -112,8 +137,11 @@ wp_task_context_cancel (WpTaskContext *self,
                         guint64        sequence,
                         guint          offset)
 {
-  if (self->running && self->sequence == sequence && self->offset == offset)
-    self->cancelled = TRUE;
+  if (!self->running || self->sequence != sequence || self->offset != offset)
+    return;
+
+  g_atomic_int_set (&self->cancelled, TRUE);
+  wp_cancel_watch_notice (self->watch);
 }
 
 /**
@@ -176,16 +204,39 @@ wp_task_context_is_cancelled (WpTaskContext *self)
   if (!self->running)
     return FALSE;
 
-  if (self->asked != NULL && g_atomic_int_get (self->asked))
+  if (is_told (self))
     return TRUE;
 
-  if (self->board != NULL)
-    return wp_board_is_cancelled (self->board, self->sequence, self->offset);
+  if (self->board != NULL || self->thread != g_thread_self ())
+    return FALSE;
 
-  if (!self->cancelled && self->thread == g_thread_self ())
-    self->poll (self->poll_data);
+  wp_inbox_poll (self->inbox);
+  return is_told (self);
+}
 
-  return self->cancelled;
+/**
+ * wp_task_context_get_cancellable:
+ * @self: a task context
+ *
+ * Gets a cancellable that is cancelled when the caller wants the running task to end early: for the calls of GIO that
+ * the task makes.
+ *
+ * It says the same as [method@TaskContext.is_cancelled], and reaches a task that is blocked in such a call. Each task
+ * has its own, which is never cancelled for another one; it stays as it is once the task has ended. The worker has a
+ * thread that watches from the first time that one of its tasks calls this; handlers of
+ * [signal@Gio.Cancellable::cancelled] run in that thread. Call this in the thread of the task.
+ *
+ * Returns: (transfer none) (nullable): the cancellable of the running task; `NULL` when none runs, in a process
+ *   that the task has forked, and while a fork server preloads a module
+ *
+ * Since: 1.0
+ */
+GCancellable *
+wp_task_context_get_cancellable (WpTaskContext *self)
+{
+  g_return_val_if_fail (WP_IS_TASK_CONTEXT (self), NULL);
+
+  return self->running && self->watch != NULL ? wp_cancel_watch_get (self->watch) : NULL;
 }
 
 /**

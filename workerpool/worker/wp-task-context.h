@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <gio/gio.h>
 #include "channel/wp-macros.h"
 
 G_BEGIN_DECLS
@@ -18,6 +19,8 @@ WP_PUBLIC
 gboolean wp_task_context_is_cancelled   (WpTaskContext *self);
 WP_PUBLIC
 GVariant *wp_task_context_get_shared_objects (WpTaskContext *self);
+WP_PUBLIC
+GCancellable *wp_task_context_get_cancellable (WpTaskContext *self);
 WP_PUBLIC
 gpointer wp_task_context_get_worker_state (WpTaskContext *self);
 WP_PUBLIC

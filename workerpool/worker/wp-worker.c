@@ -14,6 +14,7 @@
 #include "channel/wp-payload.h"
 #include "channel/wp-process.h"
 #include "worker/wp-function-private.h"
+#include "worker/wp-inbox.h"
 #include "worker/wp-outbox.h"
 #include "worker/wp-owner-watch.h"
 #include "worker/wp-placement.h"
@@ -58,8 +59,7 @@ struct _WpWorker
   WpOutbox *outbox;
   WpTaskContext *context;
   GVariant *shared_objects; /* nullable */
-  GQueue *received; /* frames that were read while a task asked whether it is cancelled */
-  GError *receive_error; /* and what ended the reading */
+  WpInbox *inbox;
 
   WpWorkerState state;
   guint generation;   /* of the process that took the role */
@@ -85,23 +85,15 @@ get_now (void)
 }
 
 static void
-received_frame_free (gpointer data)
-{
-  WpFrame *frame = data;
-
-  wp_frame_clear (frame);
-  g_free (frame);
-}
-
-static void
 wp_worker_finalize (GObject *object)
 {
   WpWorker *self = WP_WORKER (object);
 
-  g_queue_free_full (self->received, received_frame_free);
-  g_clear_error (&self->receive_error);
+  if (self->context != NULL)
+    wp_task_context_close (self->context);
   g_clear_object (&self->context);
   g_clear_pointer (&self->shared_objects, g_variant_unref);
+  g_clear_pointer (&self->inbox, wp_inbox_free);
   g_clear_pointer (&self->outbox, wp_outbox_free);
   g_clear_pointer (&self->board, wp_board_free);
   g_clear_pointer (&self->channel, wp_channel_free);
@@ -118,7 +110,6 @@ wp_worker_class_init (WpWorkerClass *klass)
 static void
 wp_worker_init (WpWorker *self)
 {
-  self->received = g_queue_new ();
   self->generation = wp_process_get_generation ();
 }
 
@@ -137,23 +128,6 @@ set_owner_gone (GError **error)
   return FALSE;
 }
 
-/* TRUE: a frame. FALSE without error: none has arrived. Only the board comes with a descriptor. */
-static gboolean
-read_frame (WpWorker *self,
-            WpFrame  *frame,
-            GError  **error)
-{
-  int attached = -1;
-
-  if (!wp_channel_receive (self->channel, frame, &attached, error))
-    return FALSE;
-
-  if (attached >= 0)
-    close (attached);
-
-  return TRUE;
-}
-
 static gboolean
 handle_cancel (WpWorker      *self,
                const WpFrame *frame,
@@ -169,36 +143,17 @@ handle_cancel (WpWorker      *self,
   return TRUE;
 }
 
-/* The context's poll: other frames wait until the task has ended. */
-static void
-poll_cancel (gpointer data)
-{
-  WpWorker *self = data;
-
-  while (self->receive_error == NULL)
-    {
-      WpFrame frame;
-
-      if (!read_frame (self, &frame, &self->receive_error))
-        return;
-
-      if (frame.header.type == WP_FRAME_CANCEL)
-        {
-          handle_cancel (self, &frame, &self->receive_error);
-          wp_frame_clear (&frame);
-        }
-      else
-        {
-          g_queue_push_tail (self->received, g_memdup2 (&frame, sizeof frame));
-        }
-    }
-}
-
-/* A next frame may be had without waiting. */
+/* The inbox's: other frames wait until the task has ended. */
 static gboolean
-has_frame_in_hand (WpWorker *self)
+handle_early (const WpFrame *frame,
+              gpointer       data,
+              GError       **error)
 {
-  return !g_queue_is_empty (self->received) || wp_channel_has_input (self->channel);
+  if (frame->header.type != WP_FRAME_CANCEL)
+    return FALSE;
+
+  handle_cancel (data, frame, error);
+  return TRUE;
 }
 
 /* Waits for the next frame; nothing that the pool waits for is held back meanwhile. */
@@ -207,29 +162,22 @@ next_frame (WpWorker *self,
             WpFrame  *frame,
             GError  **error)
 {
-  WpFrame *received = g_queue_pop_head (self->received);
+  GError *read_error = NULL;
 
-  if (received != NULL)
+  while (!wp_inbox_take (self->inbox, frame, &read_error))
     {
-      *frame = *received;
-      g_free (received);
-      return TRUE;
-    }
-
-  while (self->receive_error == NULL)
-    {
-      if (read_frame (self, frame, &self->receive_error))
-        return TRUE;
-      if (self->receive_error != NULL)
-        break;
+      if (read_error != NULL)
+        {
+          g_propagate_error (error, read_error);
+          return FALSE;
+        }
 
       if (self->outbox != NULL && !wp_outbox_flush (self->outbox, get_now (), error))
         return FALSE;
       wp_channel_wait_input (self->channel, -1);
     }
 
-  g_propagate_error (error, g_steal_pointer (&self->receive_error));
-  return FALSE;
+  return TRUE;
 }
 
 /* Above its tasks, and below its owner. */
@@ -360,13 +308,14 @@ configure (WpWorker *self,
            GError  **error)
 {
   g_auto (WpFrame) frame = { 0 };
+  GError *receive_error = NULL;
   int board_fd = -1;
 
-  while (!wp_channel_receive (self->channel, &frame, &board_fd, &self->receive_error))
+  while (!wp_channel_receive (self->channel, &frame, &board_fd, &receive_error))
     {
-      if (self->receive_error != NULL)
+      if (receive_error != NULL)
         {
-          g_propagate_error (error, g_steal_pointer (&self->receive_error));
+          g_propagate_error (error, receive_error);
           return FALSE;
         }
       wp_channel_wait_input (self->channel, -1);
@@ -391,10 +340,7 @@ configure (WpWorker *self,
     return FALSE;
 
   self->outbox = wp_outbox_new (self->channel, self->board, self->timed);
-  if (self->board_is_shared)
-    self->context = wp_task_context_new (self->id, self->board, NULL, NULL, self->asked);
-  else
-    self->context = wp_task_context_new (self->id, NULL, poll_cancel, self, self->asked);
+  self->context = wp_task_context_new (self->id, self->board_is_shared ? self->board : NULL, self->inbox, self->asked);
 
   wp_task_context_set_shared_objects (self->context, self->shared_objects);
 
@@ -588,7 +534,7 @@ run_chunk (WpWorker      *self,
     return FALSE;
 
   /* A worker that has its next chunk already saves a write, and the pool a wake-up. */
-  if (has_frame_in_hand (self) && !wp_outbox_is_due (self->outbox, now))
+  if (wp_inbox_has_frame (self->inbox) && !wp_outbox_is_due (self->outbox, now))
     return TRUE;
 
   return wp_outbox_flush (self->outbox, now, error);
@@ -659,6 +605,7 @@ wp_worker_new_for_channel (WpChannel *channel,
   WpWorker *self = g_object_new (WP_TYPE_WORKER, NULL);
 
   self->channel = channel;
+  self->inbox = wp_inbox_new (channel, handle_early, self);
   self->owner = owner;
 
   return self;
@@ -732,6 +679,8 @@ wp_worker_run (WpWorker *self,
   self->state = WP_WORKER_RUNNING;
   stopped = configure (self, &run_error) && serve (self, &run_error);
   self->state = WP_WORKER_ENDED;
+  if (self->context != NULL)
+    wp_task_context_close (self->context);
 
   /* What its tasks have left running would keep the process from ending, or outlive it. */
   if (!self->is_thread)
