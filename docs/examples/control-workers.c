@@ -111,6 +111,16 @@ try_again (WpWorkerPool *pool)
   g_print ("%s\n", g_variant_get_string (result, NULL));
 }
 
+static void
+show_longest (WpWorkerPool *pool)
+{
+  g_autoptr (GVariant) insights = wp_worker_pool_get_insights (pool);
+  g_autofree const char **args = NULL;
+
+  g_variant_lookup (insights, "top_5_max_task_args", "^a&s", &args);
+  g_print ("The longest task had the arguments %s\n", args[0]);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -128,6 +138,7 @@ main (int argc, char *argv[])
   pool = wp_worker_pool_new (2);
   wp_worker_pool_set_cpu_ids (pool, g_variant_new_parsed ("[0]"));
   wp_worker_pool_set_nice (pool, 10);
+  wp_worker_pool_set_enable_insights (pool, TRUE);
   /* Read by every task, and in memory once. */
   wp_worker_pool_set_shared_objects (pool, g_variant_new_parsed ("{'apple': 'fruit', 'pear': 'fruit'}"));
 
@@ -137,6 +148,7 @@ main (int argc, char *argv[])
   /* In the place of the worker that was killed there is a new one. */
   look_up (pool, "is-known", "['apple', 'stone', 'pear']");
   look_up (pool, "get-kind", "['pear', 'stone']");
+  show_longest (pool);
 
   wp_worker_pool_stop_and_join (pool, NULL, NULL);
 

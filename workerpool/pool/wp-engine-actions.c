@@ -239,6 +239,8 @@ wp_engine_wake_at (WpEngine *self, gint64 time)
 void
 wp_engine_signal_later (WpEngine *self, WpLink *link, int signum)
 {
+  if (self->insights != NULL)
+    wp_insights_asked (self->insights, link->id, wp_engine_now ());
   /* A signal from before there was a process has left the queue; one that is sent already is passed over. */
   g_queue_push_tail (&self->signals, GUINT_TO_POINTER (link->id));
   /* SIGKILL is never weakened to SIGTERM. */
@@ -444,6 +446,8 @@ run_action (WpEngine *self, const WpAction *action)
 
     case WP_ACTION_STOP_WORKER:
       link->state = WP_LINK_STOPPING;
+      if (self->insights != NULL)
+        wp_insights_asked (self->insights, link->id, wp_engine_now ());
       wp_link_send_stop (link);
       wp_engine_update_polling (self, link);
       break;
@@ -494,6 +498,8 @@ run_action (WpEngine *self, const WpAction *action)
       job_changed (self, job);
       job->next_dropped = self->dropped_jobs;
       self->dropped_jobs = job;
+      if (self->insights != NULL && self->pool != NULL)
+        self->observer->insights_changed (self->pool);
       break;
 
     case WP_ACTION_DRAINED:

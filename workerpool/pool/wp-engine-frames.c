@@ -153,7 +153,10 @@ take_results (WpEngine            *self,
     }
 
   if (times != NULL)
-    note_end (link, times);
+    {
+      note_end (link, times);
+      wp_engine_count_results (self, link, &range, times);
+    }
 
   origin.n_retries = range.attempt;
   if (range.retried)
@@ -186,6 +189,9 @@ take_ready (WpEngine *self, WpLink *link, GError **error)
   if (state == WP_LINK_STARTING)
     {
       link->state = WP_LINK_READY;
+      link->busy_until = wp_engine_now ();
+      if (self->insights != NULL)
+        wp_insights_ready (self->insights, link->id, link->busy_until);
       /* A fork server has said by now which process this is. */
       if (link->pid == 0)
         link->pid = wp_worker_process_get_pid (link->process);

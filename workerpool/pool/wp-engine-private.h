@@ -3,12 +3,13 @@
 #pragma once
 
 #include "pool/wp-engine.h"
+#include "pool/wp-insights.h"
 #include "pool/wp-link.h"
 
 G_BEGIN_DECLS
 
 /* What the engine's files share: wp-engine.c is its life and what the pool calls, wp-engine-actions.c carries out what
- * the scheduler decides, wp-engine-frames.c takes what workers send
+ * the scheduler decides, wp-engine-insights.c counts the time that it takes, wp-engine-frames.c takes what workers send
  * (wp-engine-retries.c, of it, what is to run again), wp-engine-thread.c launches, polls and buries,
  * wp-engine-wait.c is how threads wait. */
 
@@ -48,6 +49,7 @@ struct _WpEngine
   gboolean terminated; /* before it had stopped */
   gpointer pool; /* not a reference; NULL once detached */
   WpScheduler *scheduler;
+  WpInsights *insights; /* NULL: nobody wants them */
   gboolean pumping;
   WpLink **links; /* n_jobs */
   guint64 n_jobs_submitted;
@@ -152,6 +154,12 @@ void         wp_engine_add_other_results (WpEngine             *self,
                                           GBytes               *payload,
                                           const WpResultOrigin *origin,
                                           GArray               *failed);
+
+/* With insights: what the results of a frame, with the times of all its records, say of the worker's time. Before their
+ * items are dropped. */
+void         wp_engine_count_results    (WpEngine *self, WpLink *link, const WpResultsRange *range, GBytes *times);
+/* The same of link->interrupted, the task that this chunk was at. */
+void         wp_engine_count_interrupted (WpEngine *self, WpLink *link, const WpHeldChunk *chunk);
 
 /* These want the link's reader, without the lock. */
 

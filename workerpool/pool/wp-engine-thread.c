@@ -35,6 +35,7 @@ note_interrupted (WpEngine *self, WpLink *link, const WpHeldChunk *running)
 
   link->interrupted.started = CLAMP (started, MIN (link->busy_until, now), now);
   link->interrupted.elapsed = now - link->interrupted.started;
+  wp_engine_count_interrupted (self, link, running);
 }
 
 /* A worker has ended, or was never there; takes the reason. */
@@ -51,6 +52,8 @@ report_gone (WpEngine *self, WpLink *link, GError *reason)
       running = held[i];
 
   note_interrupted (self, link, &running);
+  if (self->insights != NULL)
+    wp_insights_ended (self->insights, link->id, wp_engine_now ());
 
   if (link->state == WP_LINK_LAUNCHING || link->state == WP_LINK_STARTING)
     {
@@ -126,6 +129,8 @@ launch (WpEngine *self, WpLink *link)
   g_clear_error (&link->cause);
   link->launched = wp_engine_now ();
   link->busy_until = link->launched;
+  if (self->insights != NULL)
+    wp_insights_launched (self->insights, link->id, link->launched);
   link->interrupted = (WpTaskTimes){ 0 };
   if (link->signal != 0)
     {

@@ -106,6 +106,8 @@ wp_engine_new (const WpEngineConfig *config, const WpEngineObserver *observer, g
   g_mutex_init (&self->lock);
   g_cond_init (&self->stopped);
   self->scheduler = wp_scheduler_new (&scheduler_config);
+  if (config->settings.timed)
+    self->insights = wp_insights_new (config->n_jobs);
   self->links = g_new0 (WpLink *, config->n_jobs);
   for (guint i = 0; i < config->n_jobs; i++)
     self->links[i] = wp_link_new (i);
@@ -162,6 +164,7 @@ wp_engine_unref (WpEngine *self)
     wp_link_free (self->links[i]);
   g_free (self->links);
   wp_scheduler_free (self->scheduler);
+  g_clear_pointer (&self->insights, wp_insights_free);
   g_clear_error (&self->start_error);
   g_object_unref (self->config.launcher);
   g_clear_pointer (&self->config.settings.cpu_ids, g_variant_unref);
@@ -291,6 +294,8 @@ wp_engine_submit (WpEngine *self, WpJob *job, gboolean keep_workers, GError **er
 void
 wp_engine_push (WpEngine *self, WpJob *job, guint64 n)
 {
+  if (self->insights != NULL)
+    wp_items_note_pushed (job->items, n, wp_engine_now ());
   wp_scheduler_push (self->scheduler, job->scheduled, n);
   wp_engine_pump (self);
 }

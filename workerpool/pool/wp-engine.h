@@ -22,6 +22,7 @@ typedef struct
   void (*worker_started) (gpointer pool, guint worker_id, int pid);
   void (*worker_exited)  (gpointer pool, guint worker_id, int pid, const GError *reason);
   void (*drained)        (gpointer pool);
+  void (*insights_changed) (gpointer pool); /* a batch has ended */
 } WpEngineObserver;
 
 typedef struct
@@ -68,6 +69,9 @@ guint64   wp_engine_get_window   (WpEngine *self, WpJob *job);
 void      wp_engine_drain        (WpEngine *self);
 void      wp_engine_terminate    (WpEngine *self);
 void      wp_engine_get_counts   (WpEngine *self, guint *n_workers, guint *n_busy, guint64 *n_queued);
+
+/* NULL: without insights. (transfer full): not floating */
+GVariant *wp_engine_get_insights (WpEngine *self);
 
 /* Calls func (data) soon in the engine's thread, without the lock. */
 void      wp_engine_call         (WpEngine *self, GFunc func, gpointer data);

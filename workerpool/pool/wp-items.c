@@ -19,10 +19,12 @@ struct _WpItems
   const guint8 *fixed_data;
   gsize stride;
   gboolean boxed; /* the elements are variants */
+  gint64 array_pushed;
 
   /* Pushed items: a ring of a power of two places, the item i at i & mask; those below 'first' were
    * all dropped. */
   GVariant **ring;
+  gint64 *pushed; /* when, beside each place of the ring; NULL: nobody has noted it */
   guint64 mask;
   guint64 first;
 };
@@ -123,6 +125,7 @@ wp_items_free (WpItems *self)
   for (guint64 i = self->first; self->ring != NULL && i < self->n; i++)
     g_clear_pointer (&self->ring[i & self->mask], g_variant_unref);
   g_free (self->ring);
+  g_free (self->pushed);
 
   g_free (self);
 }
@@ -154,12 +157,74 @@ wp_items_push (WpItems *self, GVariant *value)
       for (guint64 i = self->first; i < self->n; i++)
         ring[i & (size - 1)] = self->ring[i & self->mask];
 
+      if (self->pushed != NULL)
+        {
+          gint64 *pushed = g_new0 (gint64, size);
+
+          for (guint64 i = self->first; i < self->n; i++)
+            pushed[i & (size - 1)] = self->pushed[i & self->mask];
+          g_free (self->pushed);
+          self->pushed = pushed;
+        }
+
       g_free (self->ring);
       self->ring = ring;
       self->mask = size - 1;
     }
 
   self->ring[self->n++ & self->mask] = value;
+}
+
+void
+wp_items_note_pushed (WpItems *self, guint64 n, gint64 time)
+{
+  g_assert (n <= self->n);
+
+  if (self->array != NULL)
+    {
+      self->array_pushed = time;
+      return;
+    }
+
+  if (self->pushed == NULL)
+    self->pushed = g_new0 (gint64, self->mask + 1);
+  for (guint64 i = self->n - n; i < self->n; i++)
+    self->pushed[i & self->mask] = time;
+}
+
+gint64
+wp_items_get_pushed (WpItems *self, guint64 index)
+{
+  g_assert (index >= self->first && index < self->n);
+
+  if (self->array != NULL)
+    return self->array_pushed;
+
+  return self->pushed != NULL ? self->pushed[index & self->mask] : 0;
+}
+
+/* An element of the array as the argument that it stands for. */
+static GVariant *
+get_element (WpItems *self, guint64 index)
+{
+  g_autoptr (GVariant) element = g_variant_get_child_value (self->array, index);
+
+  return self->boxed ? g_variant_get_variant (element) : g_steal_pointer (&element);
+}
+
+GVariant *
+wp_items_get (WpItems *self, guint64 index)
+{
+  GVariant *item;
+
+  g_assert (index < self->n);
+
+  if (self->array != NULL)
+    return get_element (self, index);
+
+  item = index >= self->first ? self->ring[index & self->mask] : NULL;
+
+  return item != NULL ? g_variant_ref (item) : NULL;
 }
 
 void
@@ -201,7 +266,6 @@ wp_items_write (WpItems *self, guint64 first, guint n, WpPayloadWriter *writer)
 
   for (guint64 i = first; i < first + n; i++)
     {
-      g_autoptr (GVariant) element = NULL;
       g_autoptr (GVariant) value = NULL;
 
       if (self->array == NULL)
@@ -210,8 +274,7 @@ wp_items_write (WpItems *self, guint64 first, guint n, WpPayloadWriter *writer)
           continue;
         }
 
-      element = g_variant_get_child_value (self->array, i);
-      value = self->boxed ? g_variant_get_variant (element) : g_variant_ref (element);
+      value = get_element (self, i);
       wp_payload_writer_add (writer, value);
     }
 }

@@ -30,6 +30,12 @@ guint64  wp_items_get_n       (WpItems *self);
 gsize    wp_items_get_size    (WpItems *self, guint64 index);
 /* Takes the value, which is checked and not floating. Not for an array. */
 void     wp_items_push        (WpItems *self, GVariant *value);
+/* The last n items, or the array, were pushed at that time. */
+void     wp_items_note_pushed (WpItems *self, guint64 n, gint64 time);
+/* When the item was, as far as it is known, or 0. It was not dropped. */
+gint64   wp_items_get_pushed  (WpItems *self, guint64 index);
+/* The item, not floating; NULL: it was dropped. */
+GVariant *wp_items_get        (WpItems *self, guint64 index);
 /* The tasks' arguments are needed no more; moves them to 'dropped' (GVariant), because letting go of a value may run
  * its owner's code. */
 void     wp_items_drop        (WpItems *self, guint64 first, guint n, GPtrArray *dropped);

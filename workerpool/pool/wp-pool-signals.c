@@ -12,7 +12,8 @@ enum
   SIGNAL_WORKER_STARTED,
   SIGNAL_WORKER_EXITED,
   SIGNAL_DRAINED,
-  N_SIGNALS
+  NOTIFY_INSIGHTS, /* no signal of its own */
+  N_SIGNALS = NOTIFY_INSIGHTS
 };
 
 static guint signals[N_SIGNALS];
@@ -29,6 +30,7 @@ struct _WpPoolSignals
   GObject *pool; /* which owns this */
   Handle *handle;
   WpDelivery *delivery;
+  int insights_posted; /* atomic: a notification is on its way */
 };
 
 typedef struct
@@ -39,6 +41,8 @@ typedef struct
   /* task-completed and task-failed */
   WpJob *job;
   WpResultQueue *results;
+
+  int *insights_posted; /* the pool's, used while there is the pool */
 
   /* worker-started and worker-exited */
   guint worker_id;
@@ -106,6 +110,10 @@ emit (gpointer data)
         g_signal_emit (pool, signals[SIGNAL_WORKER_EXITED], 0, emission->worker_id, emission->pid,
                        emission->error);
         g_object_notify (pool, "n-workers");
+        break;
+      case NOTIFY_INSIGHTS:
+        g_atomic_int_set (emission->insights_posted, FALSE);
+        g_object_notify (pool, "insights");
         break;
       case SIGNAL_DRAINED:
       default:
@@ -223,12 +231,32 @@ on_drained (gpointer data)
   post_emission (self, emission);
 }
 
+/* Batches that end before the notification comes share it. */
+static void
+on_insights_changed (gpointer data)
+{
+  WpPoolSignals *self = data;
+  Emission *emission;
+
+  if (g_atomic_int_get (&self->insights_posted) ||
+      !g_signal_has_handler_pending (self->pool, g_signal_lookup ("notify", G_TYPE_OBJECT),
+                                     g_quark_from_static_string ("insights"), TRUE))
+    return;
+
+  g_atomic_int_set (&self->insights_posted, TRUE);
+  emission = g_new0 (Emission, 1);
+  emission->signal = NOTIFY_INSIGHTS;
+  emission->insights_posted = &self->insights_posted;
+  post_emission (self, emission);
+}
+
 const WpEngineObserver wp_pool_signals_observer = {
   .completed = on_completed,
   .failed = on_failed,
   .worker_started = on_worker_started,
   .worker_exited = on_worker_exited,
   .drained = on_drained,
+  .insights_changed = on_insights_changed,
 };
 
 void

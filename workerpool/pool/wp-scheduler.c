@@ -546,7 +546,7 @@ wp_scheduler_get_held (WpScheduler *scheduler, guint worker_id, WpHeldChunk *hel
       WpSchedulerChunk *chunk = l->data;
 
       held[n_filled++] = (WpHeldChunk){ chunk->sequence, chunk->n_tasks, chunk->n_results,
-                                          chunk->batch->plan.tag };
+                                          chunk->batch->plan.tag, chunk->first };
     }
 
   return worker->chunks.length;

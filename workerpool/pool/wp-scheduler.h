@@ -208,7 +208,8 @@ typedef struct
   guint64 sequence;
   guint n_tasks;     /* less what was taken back */
   guint n_results;   /* so many have ended */
-  gpointer tag;      /* of its batch's plan */
+  gpointer tag;      /* of its batch's plan; NULL when that has ended */
+  guint64 first;     /* index in the batch of its first task */
 } WpHeldChunk;
 guint             wp_scheduler_get_held     (WpScheduler *scheduler, guint worker, WpHeldChunk *held, guint n_held);
 

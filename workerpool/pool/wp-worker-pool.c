@@ -109,6 +109,7 @@ enum
   PROP_OOM_SCORE_ADJ,
   PROP_CPU_IDS,
   PROP_ENABLE_INSIGHTS,
+  PROP_INSIGHTS,
   PROP_SHARED_OBJECTS,
   PROP_N_WORKERS,
   PROP_N_BUSY,
@@ -348,6 +349,9 @@ wp_worker_pool_get_property (GObject *object, guint prop_id, GValue *value, GPar
       break;
     case PROP_ENABLE_INSIGHTS:
       g_value_set_boolean (value, wp_worker_pool_get_enable_insights (self));
+      break;
+    case PROP_INSIGHTS:
+      g_value_take_variant (value, wp_worker_pool_get_insights (self));
       break;
     case PROP_SHARED_OBJECTS:
       g_value_take_variant (value, wp_worker_pool_get_shared_objects (self));
@@ -629,13 +633,24 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   /**
    * WpWorkerPool:enable-insights: (attributes org.gtk.Property.get=wp_worker_pool_get_enable_insights org.gtk.Property.set=wp_worker_pool_set_enable_insights)
    *
-   * Whether each task's run is timed, `FALSE` by default. Then [method@Result.get_start_time] and
-   * [method@Result.get_run_time] tell when each task of a batch ran.
+   * Whether each task's run is timed, `FALSE` by default. Then [property@WorkerPool:insights] tells what the workers
+   * spend their time on, and [method@Result.get_start_time] and [method@Result.get_run_time] when each task of a batch
+   * ran.
    *
    * Since: 1.0
    */
   properties[PROP_ENABLE_INSIGHTS] =
       g_param_spec_boolean ("enable-insights", NULL, NULL, FALSE, writable);
+  /**
+   * WpWorkerPool:insights: (attributes org.gtk.Property.get=wp_worker_pool_get_insights)
+   *
+   * What the workers have spent their time on so far, as [method@WorkerPool.get_insights] describes it; `NULL` without
+   * [property@WorkerPool:enable-insights]. It is notified when a call of the pool or a batch has ended.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_INSIGHTS] =
+      g_param_spec_variant ("insights", NULL, NULL, G_VARIANT_TYPE_VARDICT, NULL, readable);
   /**
    * WpWorkerPool:shared-objects: (attributes org.gtk.Property.get=wp_worker_pool_get_shared_objects org.gtk.Property.set=wp_worker_pool_set_shared_objects)
    *

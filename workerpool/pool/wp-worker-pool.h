@@ -72,6 +72,10 @@ gboolean            wp_worker_pool_get_enable_insights  (WpWorkerPool *self);
 WP_PUBLIC
 void                wp_worker_pool_set_enable_insights  (WpWorkerPool *self, gboolean enable_insights);
 WP_PUBLIC
+GVariant           *wp_worker_pool_get_insights         (WpWorkerPool *self);
+WP_PUBLIC
+char               *wp_worker_pool_format_insights      (WpWorkerPool *self);
+WP_PUBLIC
 GVariant           *wp_worker_pool_get_shared_objects   (WpWorkerPool *self);
 WP_PUBLIC
 void                wp_worker_pool_set_shared_objects   (WpWorkerPool *self, GVariant *shared_objects);
