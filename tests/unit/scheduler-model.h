@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "pool/wp-chunk-sizer.h"
 #include "pool/wp-scheduler.h"
 
 #include <signal.h>
@@ -35,6 +36,7 @@ typedef struct
   guint attempt;
   guint group; /* of those that run again, one group travels together */
   gint64 due;  /* while waiting */
+  gboolean was_sent;
 } Task;
 
 typedef struct
@@ -119,6 +121,7 @@ typedef struct
   gboolean honest;       /* workers give back all they can */
   guint launch_failures; /* in 256: a launch that fails at once */
   guint send_failures;   /* … a send that meets a dead worker */
+  guint n_failed_starts_of[MAX_JOBS]; /* where tasks are ordered */
   Worker workers[MAX_JOBS];
   Batch batches[MAX_BATCHES];
 } Model;
@@ -216,6 +219,14 @@ set_pending (Model *model, Batch *batch, guint index, guint attempt, gboolean fr
   Task *task = &batch->tasks[index];
   guint position;
 
+  task->group = model->group;
+  if (model->config.order_tasks)
+    {
+      set_task (model, task, TASK_PENDING);
+      task->attempt = attempt;
+      return;
+    }
+
   expect (batch->n_pending < MAX_TASKS);
   if (batch->n_pending == 0)
     join_order (model, batch);
@@ -229,7 +240,37 @@ set_pending (Model *model, Batch *batch, guint index, guint attempt, gboolean fr
   batch->n_pending++;
   set_task (model, task, TASK_PENDING);
   task->attempt = attempt;
-  task->group = model->group;
+}
+
+/* Whom an ordered task is for. */
+static guint
+get_owner (const Model *model, const Batch *batch, guint index)
+{
+  guint64 stride = 1;
+
+  if (batch->plan.chunk_size > 0)
+    stride = batch->plan.chunk_size;
+  else if (batch->plan.n_total > 0)
+    stride = wp_chunk_size_split (batch->plan.n_total, batch->plan.n_splits > 0 ? batch->plan.n_splits
+                                                                                : 64 * model->config.n_jobs);
+
+  return (index / stride + batch->plan.first_worker) % model->config.n_jobs;
+}
+
+static guint
+count_bound (const Model *model, guint worker)
+{
+  guint n = 0;
+
+  for (guint i = 0; i < model->n_batches && model->n_pending > 0; i++)
+    {
+      const Batch *batch = &model->batches[i];
+
+      for (guint j = 0; j < batch->n_pushed; j++)
+        n += batch->tasks[j].state == TASK_PENDING && get_owner (model, batch, j) == worker;
+    }
+
+  return n;
 }
 
 static void
@@ -285,6 +326,12 @@ fail_waiting (Model *model, Batch *batch, WpFailReason reason)
 static void
 fail_pending (Model *model, Batch *batch, WpFailReason reason)
 {
+  for (guint i = 0; i < batch->n_pushed && model->config.order_tasks; i++)
+    {
+      if (batch->tasks[i].state == TASK_PENDING)
+        set_failing (model, &batch->tasks[i], reason);
+    }
+
   if (batch->n_pending == 0)
     return;
 
@@ -610,10 +657,32 @@ salvage (Model *model, Worker *worker)
 }
 
 static void
-count_death (Model *model, const Worker *worker, gboolean running)
+count_failed_start_of (Model *model, guint id)
+{
+  if (++model->n_failed_starts_of[id] < WP_MAX_FAILED_STARTS)
+    return;
+
+  model->n_failed_starts_of[id] = 0;
+  for (guint i = 0; i < model->n_batches; i++)
+    {
+      Batch *batch = &model->batches[i];
+
+      for (guint j = 0; j < batch->n_pushed; j++)
+        {
+          if (batch->tasks[j].state == TASK_PENDING && get_owner (model, batch, j) == id)
+            set_failing (model, &batch->tasks[j], WP_FAIL_NO_WORKER);
+        }
+    }
+}
+
+static void
+count_death (Model *model, const Worker *worker, guint id, gboolean running)
 {
   if (worker->killed != 0 || worker->asked_to_stop)
     return;
+
+  if (worker->state == STARTING && model->config.order_tasks)
+    count_failed_start_of (model, id);
 
   if (worker->state == STARTING)
     {
@@ -721,7 +790,7 @@ die (Model *model, Worker *worker)
 
   before = *worker;
   memset (worker, 0, sizeof *worker);
-  count_death (model, &before, running);
+  count_death (model, &before, id, running);
   wp_scheduler_worker_gone (model->scheduler, id, told, sequence, offset, model->now);
 }
 
@@ -732,7 +801,10 @@ become_ready (Model *model, Worker *worker)
   worker->state = READY;
   worker->can_recall = chance (model, 192);
   if (worker->killed == 0)
-    model->n_failed_starts = 0;
+    {
+      model->n_failed_starts = 0;
+      model->n_failed_starts_of[worker - model->workers] = 0;
+    }
   wp_scheduler_worker_ready (model->scheduler, worker - model->workers, worker->can_recall);
 }
 
@@ -744,7 +816,7 @@ on_start (Model *model, const WpAction *action)
   Worker *worker = &model->workers[action->worker];
 
   expect (!model->terminated);
-  for (guint i = 0; i < action->worker; i++)
+  for (guint i = 0; i < action->worker && !model->config.order_tasks; i++)
     expect (model->workers[i].state != GONE || model->launch_failures > 0);
   expect (worker->state == GONE);
 
@@ -876,35 +948,58 @@ expect_chunk_size (Model *model, Batch *batch, guint room, const WpAction *actio
   expect (action->n_tasks == MIN (MIN (size, room), count_alike (batch)));
 }
 
+/* The worker's own, the fresh ones in their order, and no more than it may have of them. */
+static void
+expect_ordered (Model *model, Batch *batch, guint room, const WpAction *action)
+{
+  const gboolean is_fresh = !batch->tasks[action->first].was_sent;
+
+  expect (action->n_tasks <= MIN (wp_scheduler_get_chunk_size (model->scheduler, batch->handle), room));
+  for (guint i = 0; i < batch->n_pushed; i++)
+    {
+      if (i >= action->first && i < action->first + action->n_tasks)
+        expect (get_owner (model, batch, i) == action->worker && batch->tasks[i].was_sent == !is_fresh);
+      else if (is_fresh && i < action->first && get_owner (model, batch, i) == action->worker)
+        expect (batch->tasks[i].state != TASK_PENDING);
+    }
+}
+
 static void
 on_send (Model *model, const WpAction *action)
 {
   Worker *worker = &model->workers[action->worker];
-  Batch *batch = get_next_batch (model);
+  const gboolean ordered = model->config.order_tasks;
+  Batch *batch = ordered ? action->tag : get_next_batch (model);
   Chunk *chunk;
 
   expect (!model->terminated && is_serving (worker) && !worker->dead);
   expect (batch != NULL && action->batch == batch->handle && action->tag == batch);
   expect (action->sequence > model->last_sequence);
   model->last_sequence = action->sequence;
-  expect_chunk_size (model, batch, count_room (model, worker), action);
+  if (ordered)
+    expect_ordered (model, batch, count_room (model, worker), action);
+  else
+    expect_chunk_size (model, batch, count_room (model, worker), action);
 
   if (worker->n_chunks > 0)
-    expect (!is_any_idle (model) && model->measured[batch->function]);
+    expect ((ordered || !is_any_idle (model)) && model->measured[batch->function]);
   expect (worker->n_chunks < model->config.depth);
   for (guint i = 0; i < worker->n_chunks; i++)
     expect (worker->chunks[i].sequence % WP_MAX_DEPTH != action->sequence % WP_MAX_DEPTH);
 
   for (guint i = 0; i < action->n_tasks; i++)
     {
-      guint index = batch->pending[batch->pending_head];
+      guint index = ordered ? action->first + i : batch->pending[batch->pending_head];
       Task *task = &batch->tasks[index];
 
       expect (index == action->first + i);
+      task->was_sent = TRUE;
       expect (task->state == TASK_PENDING && task->attempt == action->attempt);
       expect (task->attempt <= batch->plan.max_retries);
       set_task (model, task, TASK_HELD);
       task->worker = action->worker;
+      if (ordered)
+        continue;
       batch->pending_head = (batch->pending_head + 1) % MAX_TASKS;
       batch->n_pending--;
     }
@@ -1143,6 +1238,22 @@ expect_few_idle (Model *model, gint64 deadline)
     }
 }
 
+/* No worker idles that tasks are for, and none is missing that could be started. */
+static void
+expect_none_bound (Model *model, gint64 deadline)
+{
+  const guint n_starting = count_starting (model);
+
+  for (guint i = 0; i < model->config.n_jobs && model->n_pending > 0; i++)
+    {
+      const Worker *worker = &model->workers[i];
+
+      if ((is_idle (worker) || worker->state == GONE) && count_bound (model, i) > 0)
+        expect (worker->state == GONE && model->n_failed_starts > 0 &&
+                (n_starting > 0 || deadline < G_MAXINT64));
+    }
+}
+
 /* What must hold when the scheduler says that there is nothing to do. */
 static void
 expect_rest (Model *model)
@@ -1191,7 +1302,11 @@ expect_rest (Model *model)
   expect (model->n_stopped == (model->draining && all_gone && all_ended));
   expect (!(model->draining && all_ended) || count_serving (model) + count_starting (model) == 0);
 
-  if (model->n_pending > 0)
+  if (model->config.order_tasks)
+    {
+      expect_none_bound (model, deadline);
+    }
+  else if (model->n_pending > 0)
     {
       guint n_starting = count_starting (model);
 

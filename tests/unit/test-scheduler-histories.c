@@ -99,6 +99,7 @@ add_batch (Model *model)
     .max_retries = chance (model, 128) ? 0 : pick (model, 4),
     .retry_delay = retry_delays[pick (model, G_N_ELEMENTS (retry_delays))],
     .retry_backoff = retry_backoffs[pick (model, G_N_ELEMENTS (retry_backoffs))],
+    .first_worker = chance (model, 128) ? 0 : pick (model, model->config.n_jobs),
     .keep_workers = chance (model, 160),
   };
   batch->handle = wp_scheduler_add_batch (model->scheduler, &batch->plan);
@@ -506,7 +507,7 @@ wind_down_beside_hung_worker (Model *model)
   wind_down (model, 1u << id);
 
   /* A worker that lied about what it can give back is not asked again until it reports. */
-  if (!model->honest || !worker->can_recall || count_serving (model) < 2)
+  if (!model->honest || model->config.order_tasks || !worker->can_recall || count_serving (model) < 2)
     return;
 
   for (guint i = 0; i < worker->n_chunks; i++)
@@ -569,6 +570,7 @@ live_through_history (Model *model)
     .stop_grace = chance (model, 16) ? 0 : random_bits (model) % 500000000,
     .lifespan = chance (model, 192) ? 0 : 1 + pick (model, chance (model, 128) ? 3 : 40),
     .idle_timeout = chance (model, 192) ? 0 : 1 + random_bits (model) % 500000000,
+    .order_tasks = chance (model, 80),
     .min_workers = chance (model, 128) ? 0 : pick (model, MAX_JOBS + 2),
   };
   model->scheduler = wp_scheduler_new (&model->config);

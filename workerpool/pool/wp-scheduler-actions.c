@@ -91,7 +91,7 @@ complete_action (WpScheduler *scheduler, WpQueuedAction *queued)
       action->batch->state = WP_SCHEDULER_BATCH_RELEASED;
       action->batch->plan.tag = NULL;
       if (action->batch->chunks.length == 0)
-        wp_scheduler_batch_free (action->batch);
+        wp_scheduler_batch_free (scheduler, action->batch);
       return TRUE;
 
     case WP_ACTION_FAIL_TASKS:

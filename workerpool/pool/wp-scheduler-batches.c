@@ -126,8 +126,9 @@ wp_scheduler_take_pending (WpScheduler *scheduler, WpSchedulerBatch *batch, guin
 }
 
 void
-wp_scheduler_batch_free (WpSchedulerBatch *batch)
+wp_scheduler_batch_free (const WpScheduler *scheduler, WpSchedulerBatch *batch)
 {
+  wp_scheduler_clear_lanes (scheduler, batch);
   g_queue_clear_full (&batch->taken_back, g_free);
   wp_run_time_unref (batch->run_time);
   g_free (batch);
@@ -193,6 +194,12 @@ wp_scheduler_fail_tasks (WpScheduler *scheduler,
 void
 wp_scheduler_fail_pending (WpScheduler *scheduler, WpSchedulerBatch *batch, WpFailReason reason)
 {
+  if (batch->lanes != NULL)
+    {
+      wp_scheduler_fail_lanes (scheduler, batch, reason);
+      return;
+    }
+
   while (batch->n_pending > 0)
     {
       WpTaskRange range = wp_scheduler_take_pending (scheduler, batch, G_MAXUINT64);
@@ -230,6 +237,12 @@ wp_scheduler_put_back (WpScheduler *scheduler,
   if (batch->state == WP_SCHEDULER_BATCH_CANCELLED)
     {
       wp_scheduler_fail_tasks (scheduler, batch, &range, WP_FAIL_CANCELLED, WP_NO_WORKER);
+      return;
+    }
+
+  if (batch->lanes != NULL)
+    {
+      wp_scheduler_bind_again (scheduler, batch, &range);
       return;
     }
 

@@ -7,6 +7,9 @@ get_useful_chunk_size (const WpSchedulerBatch *batch)
 {
   const WpBatchPlan *plan = &batch->plan;
 
+  if (batch->lanes != NULL)
+    return batch->stride;
+
   if (plan->chunk_size > 0)
     return MIN (plan->chunk_size, WP_MAX_CHUNK);
 
@@ -21,7 +24,8 @@ get_next_chunk_size (const WpScheduler *scheduler, const WpSchedulerBatch *batch
 {
   guint useful = get_useful_chunk_size (batch);
 
-  if (batch->plan.chunk_size > 0 || (batch->plan.n_splits > 0 && batch->plan.n_total > 0))
+  if (batch->lanes != NULL || batch->plan.chunk_size > 0 ||
+      (batch->plan.n_splits > 0 && batch->plan.n_total > 0))
     return useful;
 
   return MIN (useful, wp_chunk_size_share (batch->n_pending, scheduler->config.n_jobs));
@@ -35,7 +39,9 @@ send_chunk (WpScheduler *scheduler,
             WpAction *action)
 {
   const guint n_tasks = MIN (get_next_chunk_size (scheduler, batch), wp_scheduler_worker_get_room (scheduler, worker));
-  WpTaskRange range = wp_scheduler_take_pending (scheduler, batch, n_tasks);
+  WpTaskRange range = batch->lanes != NULL
+                          ? wp_scheduler_take_from_lane (scheduler, &batch->lanes[worker->id], n_tasks)
+                          : wp_scheduler_take_pending (scheduler, batch, n_tasks);
 
   wp_scheduler_add_chunk (scheduler, worker, batch, &range);
 
@@ -67,11 +73,33 @@ send_chunk (WpScheduler *scheduler,
   };
 }
 
+static WpSchedulerBatch *
+get_bound_batch (const WpSchedulerWorker *worker)
+{
+  return ((WpTaskLane *) worker->bound.head->data)->batch;
+}
+
+static gboolean
+serve_idle_bound (WpScheduler *scheduler, gint64 now, WpAction *action)
+{
+  WpSchedulerWorker *worker = wp_scheduler_find_bound (&scheduler->idle);
+
+  if (worker == NULL)
+    return FALSE;
+
+  send_chunk (scheduler, worker, get_bound_batch (worker), now, action);
+
+  return TRUE;
+}
+
 static gboolean
 serve_idle (WpScheduler *scheduler, gint64 now, WpAction *action)
 {
   if (scheduler->n_pending == 0 || scheduler->idle.head == NULL)
     return FALSE;
+
+  if (scheduler->config.order_tasks)
+    return serve_idle_bound (scheduler, now, action);
 
   send_chunk (scheduler, scheduler->idle.head->data, wp_scheduler_get_next_batch (scheduler), now,
               action);
@@ -87,6 +115,32 @@ is_growing (const WpSchedulerBatch *batch)
          batch->n_pending < get_useful_chunk_size (batch);
 }
 
+static gboolean
+has_short_tasks (const WpSchedulerBatch *batch)
+{
+  gint64 ns = wp_run_time_get (batch->run_time);
+
+  return ns > 0 && ns <= WP_CHUNK_TARGET_NS;
+}
+
+/* As below; that tasks gather is of no use where chunks are as large as they are. */
+static gboolean
+prefetch_bound (WpScheduler *scheduler, gint64 now, WpAction *action)
+{
+  for (GList *l = scheduler->roomy.head; l != NULL; l = l->next)
+    {
+      WpSchedulerWorker *worker = l->data;
+
+      if (worker->bound.head != NULL && has_short_tasks (get_bound_batch (worker)))
+        {
+          send_chunk (scheduler, worker, get_bound_batch (worker), now, action);
+          return TRUE;
+        }
+    }
+
+  return FALSE;
+}
+
 /* Only tasks that are known to be short wait behind others: no task should wait for a long one
  * while a worker idles elsewhere. When the batch whose turn it is has long tasks, the others do not
  * overtake it either. Tasks that are pushed one by one gather into a chunk while no worker idles: a
@@ -95,14 +149,15 @@ static gboolean
 prefetch (WpScheduler *scheduler, gint64 now, WpAction *action)
 {
   WpSchedulerBatch *batch;
-  gint64 ns;
 
   if (scheduler->n_pending == 0 || scheduler->roomy.head == NULL)
     return FALSE;
 
+  if (scheduler->config.order_tasks)
+    return prefetch_bound (scheduler, now, action);
+
   batch = wp_scheduler_get_next_batch (scheduler);
-  ns = wp_run_time_get (batch->run_time);
-  if (ns == 0 || ns > WP_CHUNK_TARGET_NS || is_growing (batch))
+  if (!has_short_tasks (batch) || is_growing (batch))
     return FALSE;
 
   send_chunk (scheduler, scheduler->roomy.head->data, batch, now, action);
@@ -113,6 +168,9 @@ prefetch (WpScheduler *scheduler, gint64 now, WpAction *action)
 static gboolean
 wants_start (const WpScheduler *scheduler)
 {
+  if (scheduler->config.order_tasks)
+    return scheduler->n_pending > 0 && wp_scheduler_find_absent_bound (scheduler) != NULL;
+
   return scheduler->n_in_state[WP_SCHEDULER_WORKER_ABSENT] > 0 &&
          scheduler->n_pending >
              (guint64) scheduler->idle.length + scheduler->n_in_state[WP_SCHEDULER_WORKER_STARTING];
@@ -144,8 +202,11 @@ start_missing (WpScheduler *scheduler, gint64 now, WpAction *action)
   while (scheduler->absent[word] == 0)
     word++;
 
-  worker = wp_scheduler_get_worker (scheduler,
-                                    word * 64 + __builtin_ctzll (scheduler->absent[word]));
+  if (scheduler->config.order_tasks)
+    worker = wp_scheduler_find_absent_bound (scheduler);
+  else
+    worker = wp_scheduler_get_worker (scheduler,
+                                      word * 64 + __builtin_ctzll (scheduler->absent[word]));
   wp_scheduler_start_worker (scheduler, worker);
   *action = (WpAction){ .type = WP_ACTION_START_WORKER, .worker = worker->id };
 

@@ -34,6 +34,17 @@ typedef struct
   GQueue batches; /* with pending tasks; the head is served next */
 } WpTaskLevel;
 
+/* The pending tasks of an ordered batch that are for one worker. */
+typedef struct _WpTaskLane
+{
+  GList link; /* in the worker's queue while something is pending */
+  struct _WpSchedulerBatch *batch;
+  struct _WpSchedulerWorker *worker;
+  guint64 next;      /* the first fresh task of its own that was not handed out */
+  guint64 n_pending;
+  GQueue taken_back; /* of WpTaskRange, served before the fresh ones */
+} WpTaskLane;
+
 /* Tasks that run again after a delay. */
 typedef struct
 {
@@ -67,6 +78,8 @@ struct _WpSchedulerBatch
   guint64 n_pending;
   guint64 n_fresh_taken; /* fresh tasks: n_fresh_taken … n_pushed - 1 */
   GQueue taken_back;     /* of WpTaskRange, served before the fresh ones */
+  struct _WpTaskLane *lanes; /* of ordered tasks, one for each worker, instead of the level and of both above */
+  guint stride;          /* tasks in a chunk of them */
   GQueue waiting;        /* of WpWaitingTasks: pending only when their delay is over */
   GQueue chunks;         /* held by workers */
   guint proven;          /* the largest chunk that has reported */
@@ -112,6 +125,8 @@ struct _WpSchedulerWorker
   gboolean retired; /* it gets no more tasks */
   guint64 n_given;  /* tasks, less those that it gave back */
   gint64 idle_since; /* 0: not seen since it became idle */
+  GQueue bound; /* WpTaskLane: ordered tasks for it, highest priority first, then those whose turn it is */
+  guint n_failed_starts; /* in a row, where tasks are ordered */
   GQueue chunks; /* oldest first */
   WpSchedulerChunk *slots[WP_MAX_DEPTH];
   guint64 n_unreported; /* tasks */
@@ -233,7 +248,7 @@ void wp_scheduler_fail_pending (WpScheduler *scheduler,
                                 WpFailReason reason);
 void wp_scheduler_fail_all_pending (WpScheduler *scheduler, WpFailReason reason);
 void wp_scheduler_check_batch_ended (WpScheduler *scheduler, WpSchedulerBatch *batch);
-void wp_scheduler_batch_free (WpSchedulerBatch *batch);
+void wp_scheduler_batch_free (const WpScheduler *scheduler, WpSchedulerBatch *batch);
 
 /* Retries: tasks that wait to run again. */
 void wp_scheduler_init_retries (WpScheduler *scheduler);
@@ -258,6 +273,26 @@ void wp_scheduler_fail_waiting (WpScheduler *scheduler,
 /* Moves what is due to the pending tasks. */
 void wp_scheduler_end_waits (WpScheduler *scheduler, gint64 now);
 gint64 wp_scheduler_get_retry_time (const WpScheduler *scheduler);
+
+/* Ordered tasks: each is for one worker. */
+void wp_scheduler_init_lanes (WpScheduler *scheduler, WpSchedulerBatch *batch);
+void wp_scheduler_clear_lanes (const WpScheduler *scheduler, WpSchedulerBatch *batch);
+void wp_scheduler_bind_fresh (WpScheduler *scheduler,
+                              WpSchedulerBatch *batch,
+                              guint64 first,
+                              guint64 n_tasks);
+/* Tasks of one chunk that were with their worker before. */
+void wp_scheduler_bind_again (WpScheduler *scheduler,
+                              WpSchedulerBatch *batch,
+                              const WpTaskRange *range);
+WpTaskRange wp_scheduler_take_from_lane (WpScheduler *scheduler, WpTaskLane *lane, guint64 most);
+/* Both: NULL when there is none. */
+WpSchedulerWorker *wp_scheduler_find_bound (const GQueue *workers);
+WpSchedulerWorker *wp_scheduler_find_absent_bound (const WpScheduler *scheduler);
+void wp_scheduler_fail_lanes (WpScheduler *scheduler,
+                              WpSchedulerBatch *batch,
+                              WpFailReason reason);
+void wp_scheduler_count_failed_start_of (WpScheduler *scheduler, WpSchedulerWorker *worker);
 
 /* Workers: their states, their chunks, and the lists they are found in. */
 WpSchedulerWorker *wp_scheduler_get_worker (WpScheduler *scheduler, guint worker);

@@ -99,7 +99,7 @@ wp_scheduler_chunk_get_recallable (const WpSchedulerChunk *chunk, const WpSchedu
   guint n_unreported = wp_scheduler_chunk_get_n_unreported (chunk);
   guint half = n_unreported - n_unreported / 2;
 
-  if (n_unreported == 0 || chunk->refused || chunk->batch->state == WP_SCHEDULER_BATCH_CANCELLED)
+  if (n_unreported == 0 || chunk->refused || chunk->batch->lanes != NULL || chunk->batch->state == WP_SCHEDULER_BATCH_CANCELLED)
     return 0;
 
   return chunk == current ? MIN (half, n_unreported - 1) : half;
@@ -265,7 +265,7 @@ wp_scheduler_remove_chunk (WpScheduler *scheduler, WpSchedulerChunk *chunk)
   g_free (chunk);
 
   if (batch->state == WP_SCHEDULER_BATCH_RELEASED && batch->chunks.length == 0)
-    wp_scheduler_batch_free (batch);
+    wp_scheduler_batch_free (scheduler, batch);
 }
 
 void

@@ -52,11 +52,11 @@ wp_scheduler_free (WpScheduler *scheduler)
       WpAction *action = &scheduler->actions[position].action;
 
       if (action->type == WP_ACTION_BATCH_ENDED)
-        wp_scheduler_batch_free (action->batch);
+        wp_scheduler_batch_free (scheduler, action->batch);
     }
 
   while (scheduler->batches.head != NULL)
-    wp_scheduler_batch_free (g_queue_pop_head_link (&scheduler->batches)->data);
+    wp_scheduler_batch_free (scheduler, g_queue_pop_head_link (&scheduler->batches)->data);
 
   g_tree_unref (scheduler->levels);
   wp_chunk_sizer_free (scheduler->sizer);
@@ -80,6 +80,7 @@ wp_scheduler_add_batch (WpScheduler *scheduler, const WpBatchPlan *plan)
   batch->state = WP_SCHEDULER_BATCH_OPEN;
   batch->link.data = batch;
   batch->ready_link.data = batch;
+  wp_scheduler_init_lanes (scheduler, batch);
   g_queue_push_tail_link (&scheduler->batches, &batch->link);
   scheduler->stop_when_idle = FALSE;
 
@@ -100,7 +101,10 @@ wp_scheduler_push (WpScheduler *scheduler, WpSchedulerBatch *batch, guint64 n_ta
   batch->n_pushed += n_tasks;
   scheduler->n_active += n_tasks;
   scheduler->drained_due = FALSE;
-  wp_scheduler_count_pending (scheduler, batch, n_tasks);
+  if (batch->lanes != NULL)
+    wp_scheduler_bind_fresh (scheduler, batch, batch->n_pushed - n_tasks, n_tasks);
+  else
+    wp_scheduler_count_pending (scheduler, batch, n_tasks);
 }
 
 void
@@ -227,6 +231,7 @@ wp_scheduler_worker_ready (WpScheduler *scheduler, guint worker_id, gboolean can
     return;
 
   scheduler->n_failed_starts = 0;
+  worker->n_failed_starts = 0;
   wp_scheduler_set_worker_state (scheduler, worker, WP_SCHEDULER_WORKER_READY);
   wp_scheduler_update_lists (scheduler, worker, FALSE);
 }
@@ -528,6 +533,9 @@ wp_scheduler_worker_gone (WpScheduler *scheduler,
   wp_scheduler_set_worker_state (scheduler, worker, WP_SCHEDULER_WORKER_ABSENT);
   wp_scheduler_leave_list (&worker->deadline_link, &worker->deadlines);
   wp_scheduler_update_lists (scheduler, worker, FALSE);
+
+  if (state == WP_SCHEDULER_WORKER_STARTING && scheduler->config.order_tasks)
+    wp_scheduler_count_failed_start_of (scheduler, worker);
 
   if (state == WP_SCHEDULER_WORKER_STARTING)
     count_failed_start (scheduler, now);

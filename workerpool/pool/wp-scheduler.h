@@ -55,6 +55,9 @@ typedef struct
   guint lifespan;      /* tasks that a worker runs before another takes its place; 0: any number */
   gint64 idle_timeout; /* ns a worker may have nothing to do before it is stopped; 0: any time */
   guint min_workers;   /* so many are not stopped for having nothing to do */
+  gboolean order_tasks;/* the chunk k of a batch is for the worker k + first_worker, modulo n_jobs; the size of the
+                          chunks is then fixed: chunk_size, or that of n_splits, or of 64 for each worker; where
+                          n_total is not known, 1 */
 } WpSchedulerConfig;
 
 typedef struct
@@ -68,6 +71,7 @@ typedef struct
   guint max_retries;    /* how often a task may run again after its worker died, or it failed in a way that counts */
   gint64 retry_delay;   /* ns before the first retry; the n-th waits retry_backoff^(n-1) times as long, */
   double retry_backoff; /* … but never more than WP_MAX_RETRY_DELAY_NS; below 1 is 1 */
+  guint first_worker;   /* of ordered tasks: for the first chunk */
   gboolean keep_workers;/* FALSE: when this batch has ended and no other is active, workers stop */
 } WpBatchPlan;
 
