@@ -53,6 +53,7 @@ struct _WpEngine
   gboolean pumping;
   WpLink **links; /* n_jobs */
   guint64 n_jobs_submitted;
+  guint64 n_applies; /* of ordered tasks */
   GError *start_error; /* why the last worker did not come up */
   WpJob *to_wake; /* a reference; its waiting threads are woken when the lock is released */
   GArray *stop_calls;  /* WpEngineCall */

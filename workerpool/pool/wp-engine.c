@@ -91,6 +91,7 @@ wp_engine_new (const WpEngineConfig *config, const WpEngineObserver *observer, g
     .depth = WP_BOARD_SLOTS,
     .cancel_grace = grace,
     .stop_grace = STOP_GRACE_NS,
+    .order_tasks = config->order_tasks,
   };
   WpEngine *self = g_new0 (WpEngine, 1);
 
@@ -283,6 +284,9 @@ wp_engine_submit (WpEngine *self, WpJob *job, gboolean keep_workers, GError **er
 
   job->number = ++self->n_jobs_submitted;
   job->plan.keep_workers = keep_workers || self->config.keep_alive;
+  /* Applies take turns; each map and each batch begins with the first worker. */
+  if (keep_workers && self->config.order_tasks)
+    job->plan.first_worker = self->n_applies++ % self->config.n_jobs;
   job->scheduled = wp_scheduler_add_batch (self->scheduler, &job->plan);
   wp_job_ref (job);
   if (n_items > 0)

@@ -30,6 +30,7 @@ typedef struct
   guint n_jobs;
   WpLinkSettings settings;
   gboolean keep_alive;
+  gboolean order_tasks;
   guint start_timeout; /* ms */
   guint grace_period;  /* ms */
   WpLauncher *launcher;

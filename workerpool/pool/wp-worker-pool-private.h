@@ -35,6 +35,7 @@ struct _WpWorkerPool
   gboolean daemon;
   WpStartMethod start_method;
   gboolean keep_alive;
+  gboolean order_tasks;
   char **host;
   char **preload;
   char *preload_function;

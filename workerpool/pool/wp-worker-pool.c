@@ -99,6 +99,7 @@ enum
   PROP_DAEMON,
   PROP_START_METHOD,
   PROP_KEEP_ALIVE,
+  PROP_ORDER_TASKS,
   PROP_HOST,
   PROP_PRELOAD,
   PROP_PRELOAD_FUNCTION,
@@ -259,6 +260,7 @@ make_engine (WpWorkerPool *self, GError **error)
   config.settings.timed = self->enable_insights;
   config.settings.shared_objects = has_threads (self) ? NULL : self->shared_objects;
   config.keep_alive = self->keep_alive;
+  config.order_tasks = self->order_tasks;
   config.start_timeout = self->start_timeout;
   config.grace_period = self->grace_period;
   config.launcher = launcher;
@@ -316,6 +318,9 @@ wp_worker_pool_get_property (GObject *object, guint prop_id, GValue *value, GPar
       break;
     case PROP_START_METHOD:
       g_value_set_enum (value, wp_worker_pool_get_start_method (self));
+      break;
+    case PROP_ORDER_TASKS:
+      g_value_set_boolean (value, wp_worker_pool_get_order_tasks (self));
       break;
     case PROP_KEEP_ALIVE:
       g_value_set_boolean (value, wp_worker_pool_get_keep_alive (self));
@@ -385,6 +390,9 @@ wp_worker_pool_set_property (GObject *object, guint prop_id, const GValue *value
       break;
     case PROP_START_METHOD:
       wp_worker_pool_set_start_method (self, g_value_get_enum (value));
+      break;
+    case PROP_ORDER_TASKS:
+      wp_worker_pool_set_order_tasks (self, g_value_get_boolean (value));
       break;
     case PROP_KEEP_ALIVE:
       wp_worker_pool_set_keep_alive (self, g_value_get_boolean (value));
@@ -523,6 +531,24 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
    */
   properties[PROP_KEEP_ALIVE] =
       g_param_spec_boolean ("keep-alive", NULL, NULL, FALSE, writable);
+  /**
+   * WpWorkerPool:order-tasks: (attributes org.gtk.Property.get=wp_worker_pool_get_order_tasks org.gtk.Property.set=wp_worker_pool_set_order_tasks)
+   *
+   * Whether tasks go to the workers in order: of each map and each batch, the worker 0 gets the first
+   * chunk, worker 1 the second, and so on, beginning again with worker 0 after the last one. Each map
+   * starts with worker 0, so that with [property@WorkerPool:keep-alive] the same items of the next map come
+   * to the same workers. Applies take turns, each of them as one chunk.
+   *
+   * A chunk is then [property@TaskOptions:chunk-size] tasks, or as many as
+   * [property@TaskOptions:n-splits] makes them, or without either such a part of the map that each worker
+   * gets 64, and at least one; of a batch it is one task. A task stays with its worker whatever happens: it
+   * waits for it while others have nothing to do, and when the worker dies it runs on the one that takes
+   * its place, which has the same id.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_ORDER_TASKS] =
+      g_param_spec_boolean ("order-tasks", NULL, NULL, FALSE, writable);
   /**
    * WpWorkerPool:host: (attributes org.gtk.Property.get=wp_worker_pool_get_host org.gtk.Property.set=wp_worker_pool_set_host)
    *

@@ -28,6 +28,10 @@ WpStartMethod       wp_worker_pool_get_start_method     (WpWorkerPool *self);
 WP_PUBLIC
 void                wp_worker_pool_set_start_method     (WpWorkerPool *self, WpStartMethod start_method);
 WP_PUBLIC
+gboolean            wp_worker_pool_get_order_tasks      (WpWorkerPool *self);
+WP_PUBLIC
+void                wp_worker_pool_set_order_tasks      (WpWorkerPool *self, gboolean order_tasks);
+WP_PUBLIC
 gboolean            wp_worker_pool_get_keep_alive       (WpWorkerPool *self);
 WP_PUBLIC
 void                wp_worker_pool_set_keep_alive       (WpWorkerPool *self, gboolean keep_alive);
