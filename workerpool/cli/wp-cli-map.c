@@ -398,6 +398,8 @@ start (Run *run, GError **error)
     wp_worker_pool_set_host (run->pool, (const char *const *) run->options.host);
   if (run->options.start_timeout != 0)
     wp_worker_pool_set_start_timeout (run->pool, run->options.start_timeout);
+  if (run->options.insights)
+    wp_worker_pool_set_enable_insights (run->pool, TRUE);
 
   wp_task_options_set_ordered (task_options, !run->options.unordered);
   wp_task_options_set_chunk_size (task_options, run->options.chunk_size);
@@ -443,6 +445,15 @@ report_not_run (Run *run)
     wp_cli_complain ("Stopped at the first failed task; %" G_GUINT64_FORMAT " %s%s", n_not_run,
                      n_not_run == 1 ? "task was not run" : "tasks were not run",
                      end_is_known ? "" : ", nor was the rest of the input");
+}
+
+static void
+print_insights (Run *run)
+{
+  g_autofree char *table = wp_worker_pool_format_insights (run->pool);
+
+  if (run->options.insights)
+    fputs (table, stderr);
 }
 
 static void
@@ -501,6 +512,7 @@ wp_cli_map (int argc, char *argv[])
 
   if (run.exit_status == WP_CLI_EXIT_TASK_FAILED && run.options.on_error == WP_ON_ERROR_STOP)
     report_not_run (&run);
+  print_insights (&run);
 
   return run.exit_status;
 }

@@ -254,6 +254,8 @@ wp_cli_options_parse (WpCliOptions *self, int argc, char *argv[], GError **error
       "Print text (the default) or json", "FORMAT" },
     { "progress", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, parse_progress,
       "Show progress: auto (the default: on a terminal), always or never", "WHEN" },
+    { "insights", 0, 0, G_OPTION_ARG_NONE, &self->insights,
+      "Print at the end what the workers spent their time on", NULL },
     { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments, NULL, NULL },
     G_OPTION_ENTRY_NULL
   };

@@ -27,6 +27,7 @@ typedef struct
   guint max_retries;
   guint start_timeout; /* ms; 0: the default of the pool */
   gboolean unordered;
+  gboolean insights;
   WpOnError on_error;
   char **host; /* NULL: the generic host */
   char *input; /* NULL: standard input, unless there are items */
