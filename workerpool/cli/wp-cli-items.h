@@ -14,6 +14,7 @@ typedef enum
   WP_CLI_ITEMS_READY, /* there is an item */
   WP_CLI_ITEMS_LATER, /* call wp_cli_items_read () once the descriptor is readable */
   WP_CLI_ITEMS_END,
+  WP_CLI_ITEMS_FAILED,
 } WpCliItemsState;
 
 /* strings: borrowed. */
@@ -27,7 +28,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (WpCliItems, wp_cli_items_free)
 int              wp_cli_items_get_fd    (WpCliItems *items);
 /* How many items there are in all; 0 when only the end of the stream will tell. */
 guint64          wp_cli_items_get_total (WpCliItems *items);
-/* item: transfer full, "s", or "ay" with a final NUL when it is not valid UTF-8. */
+/* Does not fail. item: transfer full, "s", or "ay" with a final NUL when it is not valid UTF-8. */
 WpCliItemsState  wp_cli_items_next      (WpCliItems *items, GVariant **item);
 /* Reads once; does not block on a descriptor that poll () found readable. */
 gboolean         wp_cli_items_read      (WpCliItems *items, GError **error);

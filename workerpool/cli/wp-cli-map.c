@@ -13,15 +13,24 @@
 
 #include "wp-cli-format.h"
 #include "wp-cli-items.h"
+#include "wp-cli-job-file.h"
 #include "wp-cli-options.h"
 #include "wp-cli-progress.h"
 #include "wp-cli-signals.h"
+#include "wp-cli-todo.h"
 #include "wp-cli-writer.h"
 #include "wp-cli.h"
 
 /* With more than this waiting for the reader of the results, nothing more is pushed, which in turn
  * holds back the input. */
 #define MAX_PENDING_OUTPUT (1024 * 1024)
+
+/* A task that has not ended. */
+typedef struct
+{
+  guint64 index; /* of its item, which is that in the batch unless a job log shows some as done */
+  GVariant *item;
+} Task;
 
 /* One run of the command, in one thread and one main loop:
  *
@@ -35,21 +44,43 @@ typedef struct
   GMainLoop *loop;
   WpWorkerPool *pool;
   WpBatch *batch;
-  WpCliItems *items;
+  WpCliTodo *todo;
   WpCliWriter *writer;
   WpCliSignals *signals;
   WpCliProgress *progress; /* NULL: not shown */
   gboolean writes_to_terminal;
+  WpCliJobFile *job_file; /* NULL: none is written, or no more */
+  WpCliJobDigest *digest;
 
-  GHashTable *active; /* index → item, of the tasks that have not ended, to name those that fail */
+  GHashTable *active; /* index in the batch → Task */
   guint window;       /* the most room that the batch ever had */
   guint input_id;
+  guint64 n_arguments; /* that are to be run; 0: the items are not arguments */
   gboolean all_pushed; /* there are no more items */
   gboolean ended;      /* the batch has no more results */
   gboolean stopped;    /* nothing more is to be read, pushed or printed */
   guint64 n_not_run;
   int exit_status;
 } Run;
+
+static Task *
+task_new (guint64 index, GVariant *item)
+{
+  Task *task = g_new (Task, 1);
+
+  task->index = index;
+  task->item = g_variant_ref (item);
+
+  return task;
+}
+
+static void
+task_free (Task *task)
+{
+  g_variant_unref (task->item);
+  g_free (task);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Task, task_free)
 
 /* Ends the workers; the first reason is the one that counts. */
 static void
@@ -86,17 +117,23 @@ hide_progress (Run *run)
     wp_cli_progress_hide (run->progress);
 }
 
-static void
-report_failure (Run *run, guint64 index, GVariant *item, const GError *error)
+static char *
+display_item (GVariant *item)
 {
-  g_autofree char *shown_item = NULL;
-  g_autofree char *message = wp_cli_display_message (error->message);
   g_autoptr (GString) text = g_string_new (NULL);
 
   wp_cli_format_text (text, item);
-  shown_item = wp_cli_display_item (text->str, text->len);
+  return wp_cli_display_item (text->str, text->len);
+}
+
+static void
+report_failure (Run *run, const Task *task, const GError *error)
+{
+  g_autofree char *shown_item = display_item (task->item);
+  g_autofree char *message = wp_cli_display_message (error->message);
+
   hide_progress (run);
-  fprintf (stderr, "item %" G_GUINT64_FORMAT " (%s): %s\n", index, shown_item, message);
+  fprintf (stderr, "item %" G_GUINT64_FORMAT " (%s): %s\n", task->index, shown_item, message);
 }
 
 static void
@@ -119,19 +156,62 @@ print_value (Run *run, guint64 index, GVariant *value)
 }
 
 static void
-print_failure (Run *run, guint64 index, GVariant *item, const GError *error)
+print_failure (Run *run, const Task *task, const GError *error)
 {
   GString *buffer = wp_cli_writer_get_buffer (run->writer);
 
   if (run->options.output == WP_CLI_OUTPUT_TEXT)
     {
-      report_failure (run, index, item, error);
+      report_failure (run, task, error);
       return;
     }
 
-  wp_cli_format_json_error (buffer, index, error);
+  wp_cli_format_json_error (buffer, task->index, error);
   g_string_append_c (buffer, '\n');
   wp_cli_writer_flush (run->writer);
+}
+
+/* Each line of the log follows its result, so that no result is lost with a command that is killed: a task that is in
+ * the log is not run again. */
+static void
+flush_log (Run *run)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (run->job_file == NULL ||
+      wp_cli_job_file_flush (run->job_file, wp_cli_writer_get_n_written (run->writer), &error))
+    return;
+
+  g_clear_pointer (&run->job_file, wp_cli_job_file_free);
+  hide_progress (run);
+  wp_cli_complain ("%s", error->message);
+  fail (run, WP_CLI_EXIT_OUTPUT_FAILED);
+}
+
+static void
+log_task (Run *run, const Task *task, WpResult *result)
+{
+  const guint worker = wp_result_get_worker_id (result);
+  const gint64 start = wp_result_get_start_time (result);
+  g_autofree char *shown_item = display_item (task->item);
+  WpCliJobLine line = {
+    .index = task->index,
+    .worker = worker != G_MAXUINT ? (gint64) worker : -1,
+    .start = -1,
+    .n_retries = wp_result_get_n_retries (result),
+    .error = wp_result_get_error (result),
+    .digest = wp_cli_job_digest_get (run->digest, task->item),
+    .item = shown_item,
+  };
+
+  if (start > 0)
+    {
+      line.start = start + (g_get_real_time () - g_get_monotonic_time ());
+      line.run_time = wp_result_get_run_time (result);
+    }
+
+  wp_cli_job_file_add (run->job_file, &line,
+                       wp_cli_writer_get_n_written (run->writer) + wp_cli_writer_get_pending (run->writer));
 }
 
 static void feed (Run *run);
@@ -143,7 +223,7 @@ on_readable (int fd, GIOCondition condition, gpointer user_data)
   g_autoptr (GError) error = NULL;
 
   run->input_id = 0;
-  if (!wp_cli_items_read (run->items, &error))
+  if (!wp_cli_todo_read (run->todo, &error))
     {
       hide_progress (run);
       wp_cli_complain ("%s", error->message);
@@ -157,12 +237,12 @@ on_readable (int fd, GIOCondition condition, gpointer user_data)
 }
 
 static void
-push (Run *run, GVariant *item)
+push (Run *run, guint64 item_index, GVariant *item)
 {
   const guint64 index = wp_batch_get_n_pushed (run->batch);
   g_autoptr (GError) error = NULL;
 
-  g_hash_table_insert (run->active, GSIZE_TO_POINTER (index), g_variant_ref (item));
+  g_hash_table_insert (run->active, GSIZE_TO_POINTER (index), task_new (item_index, item));
   if (wp_batch_push (run->batch, item, &error))
     return;
 
@@ -199,21 +279,29 @@ feed (Run *run)
        room--)
     {
       g_autoptr (GVariant) item = NULL;
+      g_autoptr (GError) error = NULL;
+      guint64 index;
 
-      switch (wp_cli_items_next (run->items, &item))
+      switch (wp_cli_todo_next (run->todo, &index, &item, &error))
         {
         case WP_CLI_ITEMS_READY:
-          push (run, item);
+          push (run, index, item);
           break;
 
         case WP_CLI_ITEMS_LATER:
-          run->input_id = g_unix_fd_add (wp_cli_items_get_fd (run->items),
-                                         G_IO_IN | G_IO_HUP | G_IO_ERR, on_readable, run);
+          run->input_id = g_unix_fd_add (wp_cli_todo_get_fd (run->todo), G_IO_IN | G_IO_HUP | G_IO_ERR,
+                                         on_readable, run);
           return;
 
         case WP_CLI_ITEMS_END:
           run->all_pushed = TRUE;
           wp_batch_close (run->batch);
+          return;
+
+        case WP_CLI_ITEMS_FAILED:
+          hide_progress (run);
+          wp_cli_complain ("%s", error->message);
+          fail (run, WP_CLI_EXIT_USAGE);
           return;
 
         default:
@@ -222,37 +310,10 @@ feed (Run *run)
     }
 }
 
-static GVariant *
-take_item (Run *run, guint64 index)
+/* Whether the task ended so. */
+static gboolean
+handle_failure (Run *run, const Task *task, const GError *error)
 {
-  GVariant *item = NULL;
-
-  g_hash_table_steal_extended (run->active, GSIZE_TO_POINTER (index), NULL, (gpointer *) &item);
-  return item;
-}
-
-static void
-on_result (WpBatch *batch, guint64 index, GVariant *value, gpointer user_data)
-{
-  Run *run = user_data;
-
-  g_hash_table_remove (run->active, GSIZE_TO_POINTER (index));
-  if (run->stopped)
-    return;
-
-  print_value (run, index, value);
-  feed (run);
-}
-
-static void
-on_failed (WpBatch *batch, guint64 index, const GError *error, gpointer user_data)
-{
-  Run *run = user_data;
-  g_autoptr (GVariant) item = take_item (run, index);
-
-  if (run->stopped)
-    return;
-
   /* Every other task would fail in the same way. */
   if (g_error_matches (error, WP_ERROR, WP_ERROR_START_FAILED) ||
       g_error_matches (error, WP_ERROR, WP_ERROR_UNKNOWN_FUNCTION))
@@ -260,7 +321,7 @@ on_failed (WpBatch *batch, guint64 index, const GError *error, gpointer user_dat
       hide_progress (run);
       wp_cli_complain ("%s", error->message);
       fail (run, wp_cli_get_exit_status (error));
-      return;
+      return FALSE;
     }
 
   run->exit_status = WP_CLI_EXIT_TASK_FAILED;
@@ -268,11 +329,50 @@ on_failed (WpBatch *batch, guint64 index, const GError *error, gpointer user_dat
   /* Not a failure of this task: another one failed, and ended it. */
   if (run->options.on_error == WP_ON_ERROR_STOP &&
       g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
-    run->n_not_run++;
+    {
+      run->n_not_run++;
+      return FALSE;
+    }
+
+  print_failure (run, task, error);
+  return TRUE;
+}
+
+/* result: NULL when nothing is logged. */
+static void
+end_task (Run *run, guint64 index, GVariant *value, const GError *error, WpResult *result)
+{
+  g_autoptr (Task) task = NULL;
+  gboolean has_ended = TRUE;
+
+  g_hash_table_steal_extended (run->active, GSIZE_TO_POINTER (index), NULL, (gpointer *) &task);
+  if (run->stopped)
+    return;
+
+  if (error == NULL)
+    print_value (run, task->index, value);
   else
-    print_failure (run, index, item, error);
+    has_ended = handle_failure (run, task, error);
+
+  if (has_ended && result != NULL && run->job_file != NULL)
+    {
+      log_task (run, task, result);
+      flush_log (run);
+    }
 
   feed (run);
+}
+
+static void
+on_result (WpBatch *batch, guint64 index, GVariant *value, gpointer user_data)
+{
+  end_task (user_data, index, value, NULL, NULL);
+}
+
+static void
+on_failed (WpBatch *batch, guint64 index, const GError *error, gpointer user_data)
+{
+  end_task (user_data, index, NULL, error, NULL);
 }
 
 static void
@@ -288,12 +388,35 @@ on_finished (WpBatch *batch, gpointer user_data)
 }
 
 static void
+on_next (GObject *source, GAsyncResult *async_result, gpointer user_data)
+{
+  WpBatch *batch = WP_BATCH (source);
+  Run *run = user_data;
+  g_autoptr (WpResult) result = wp_batch_next_finish (batch, async_result, NULL);
+
+  if (result == NULL)
+    {
+      on_finished (batch, run);
+      return;
+    }
+
+  wp_batch_next_async (batch, NULL, on_next, run);
+  end_task (run, wp_result_get_index (result), wp_result_get_value (result), wp_result_get_error (result), result);
+}
+
+static void
 before_write (gpointer user_data)
 {
   Run *run = user_data;
 
   if (run->writes_to_terminal)
     hide_progress (run);
+}
+
+static void
+after_write (gpointer user_data)
+{
+  flush_log (user_data);
 }
 
 static void
@@ -372,7 +495,7 @@ open_items (WpCliOptions *options)
 }
 
 static gboolean
-shows_progress (WpCliOptions *options)
+shows_bar (WpCliOptions *options)
 {
   switch (options->progress)
     {
@@ -387,15 +510,62 @@ shows_progress (WpCliOptions *options)
     }
 }
 
+static void
+show_progress (Run *run)
+{
+  const gboolean has_bar = shows_bar (&run->options);
+  guint64 n_total;
+
+  /* The bar tells the time left, too. */
+  if (!has_bar && !run->options.eta)
+    return;
+
+  n_total = wp_cli_todo_get_total (run->todo);
+  if (n_total > 0)
+    wp_batch_set_n_total (run->batch, n_total);
+  run->progress = wp_cli_progress_new (run->batch, STDERR_FILENO,
+                                       has_bar ? WP_CLI_PROGRESS_BAR : WP_CLI_PROGRESS_LINES);
+}
+
+/* Returns the exit status. The first line is written before there is a task whose result would go unnoted. */
+static int
+open_job_log (Run *run)
+{
+  g_autoptr (WpCliJobLog) log = run->options.resume ? wp_cli_job_log_new () : NULL;
+  g_autoptr (GError) error = NULL;
+
+  if (run->options.job_log == NULL)
+    return WP_CLI_EXIT_SUCCESS;
+
+  run->digest = wp_cli_job_digest_new (run->options.function);
+  run->job_file = wp_cli_job_file_open (run->options.job_log, log, &error);
+  if (run->job_file == NULL)
+    {
+      wp_cli_complain ("%s", error->message);
+      return WP_CLI_EXIT_USAGE;
+    }
+
+  if (!wp_cli_job_file_flush (run->job_file, 0, &error))
+    {
+      wp_cli_complain ("%s", error->message);
+      return WP_CLI_EXIT_OUTPUT_FAILED;
+    }
+
+  if (log != NULL)
+    wp_cli_todo_skip (run->todo, g_steal_pointer (&log), run->options.function, run->options.retry_failed);
+
+  return WP_CLI_EXIT_SUCCESS;
+}
+
 static gboolean
 start (Run *run, GError **error)
 {
   g_autoptr (WpTaskOptions) task_options = wp_task_options_new ();
-  guint64 n_total;
 
   run->pool = wp_worker_pool_new (run->options.n_jobs);
   if (run->options.host != NULL)
     wp_worker_pool_set_host (run->pool, (const char *const *) run->options.host);
+  wp_worker_pool_set_enable_insights (run->pool, run->job_file != NULL);
   if (run->options.start_timeout != 0)
     wp_worker_pool_set_start_timeout (run->pool, run->options.start_timeout);
   if (run->options.insights)
@@ -410,19 +580,22 @@ start (Run *run, GError **error)
   if (run->batch == NULL)
     return FALSE;
 
-  /* Signals bring many results in one turn of the main loop; asking for each would take a turn
-   * each. */
-  g_signal_connect (run->batch, "result", G_CALLBACK (on_result), run);
-  g_signal_connect (run->batch, "failed", G_CALLBACK (on_failed), run);
-  g_signal_connect (run->batch, "finished", G_CALLBACK (on_finished), run);
-
-  if (shows_progress (&run->options))
+  /* Signals bring many results in one turn of the main loop; asking for each takes a turn each, and tells what the job
+   * log is to show. */
+  if (run->job_file != NULL)
     {
-      n_total = wp_cli_items_get_total (run->items);
-      if (n_total > 0)
-        wp_batch_set_n_total (run->batch, n_total);
-      run->progress = wp_cli_progress_new (run->batch, STDERR_FILENO);
+      wp_batch_next_async (run->batch, NULL, on_next, run);
     }
+  else
+    {
+      g_signal_connect (run->batch, "result", G_CALLBACK (on_result), run);
+      g_signal_connect (run->batch, "failed", G_CALLBACK (on_failed), run);
+      g_signal_connect (run->batch, "finished", G_CALLBACK (on_finished), run);
+    }
+
+  if (run->options.items != NULL)
+    run->n_arguments = wp_cli_todo_get_total (run->todo);
+  show_progress (run);
 
   return TRUE;
 }
@@ -432,9 +605,9 @@ static void
 report_not_run (Run *run)
 {
   const guint64 n_pushed = wp_batch_get_n_pushed (run->batch);
-  const guint64 n_total = run->options.items != NULL ? g_strv_length (run->options.items) : 0;
-  const guint64 n_not_run = run->n_not_run + (n_total > n_pushed ? n_total - n_pushed : 0);
-  const gboolean end_is_known = run->all_pushed || n_total > 0;
+  const guint64 n_not_pushed = run->n_arguments > n_pushed ? run->n_arguments - n_pushed : 0;
+  const guint64 n_not_run = run->n_not_run + n_not_pushed;
+  const gboolean end_is_known = run->all_pushed || run->n_arguments > 0;
 
   if (end_is_known && n_not_run == 0)
     return;
@@ -466,7 +639,9 @@ run_clear (Run *run)
     g_signal_handlers_disconnect_by_data (run->batch, run);
   g_clear_object (&run->batch);
   g_clear_object (&run->pool);
-  g_clear_pointer (&run->items, wp_cli_items_free);
+  g_clear_pointer (&run->todo, wp_cli_todo_free);
+  g_clear_pointer (&run->job_file, wp_cli_job_file_free);
+  g_clear_pointer (&run->digest, wp_cli_job_digest_free);
   g_clear_pointer (&run->writer, wp_cli_writer_free);
   g_clear_pointer (&run->active, g_hash_table_unref);
   g_clear_pointer (&run->loop, g_main_loop_unref);
@@ -479,6 +654,8 @@ wp_cli_map (int argc, char *argv[])
 {
   g_auto (Run) run = { 0 };
   g_autoptr (GError) error = NULL;
+  WpCliItems *items;
+  int status;
 
   if (!wp_cli_options_parse (&run.options, argc, argv, &error))
     {
@@ -486,13 +663,18 @@ wp_cli_map (int argc, char *argv[])
       return WP_CLI_EXIT_USAGE;
     }
 
-  run.items = open_items (&run.options);
-  if (run.items == NULL)
+  items = open_items (&run.options);
+  if (items == NULL)
     return WP_CLI_EXIT_USAGE;
 
+  run.todo = wp_cli_todo_new (items);
+  status = open_job_log (&run);
+  if (status != WP_CLI_EXIT_SUCCESS)
+    return status;
+
   run.loop = g_main_loop_new (NULL, FALSE);
-  run.active = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) g_variant_unref);
-  run.writer = wp_cli_writer_new (STDOUT_FILENO, before_write, on_written, &run);
+  run.active = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) task_free);
+  run.writer = wp_cli_writer_new (STDOUT_FILENO, before_write, after_write, on_written, &run);
   run.writes_to_terminal = isatty (STDOUT_FILENO);
   run.signals = wp_cli_signals_new (on_signal, &run);
 

@@ -219,6 +219,15 @@ take_arguments (WpCliOptions *self, char **arguments, GError **error)
       return FALSE;
     }
 
+  if (self->job_log == NULL && (self->resume || self->retry_failed))
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
+                   "%s needs --joblog, which names the log that shows what was done",
+                   self->resume ? "--resume" : "--retry-failed");
+      return FALSE;
+    }
+
+  self->resume = self->resume || self->retry_failed;
   self->function = make_function_absolute (*arguments);
   if (arguments[1] != NULL)
     self->items = g_strdupv (arguments + 1);
@@ -252,6 +261,12 @@ wp_cli_options_parse (WpCliOptions *self, int argc, char *argv[], GError **error
       "Items and text results end with NUL, not with a newline", NULL },
     { "output", 'o', G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, parse_output,
       "Print text (the default) or json", "FORMAT" },
+    { "joblog", 0, 0, G_OPTION_ARG_FILENAME, &self->job_log, "Write a line to FILE for each task that has ended",
+      "FILE" },
+    { "resume", 0, 0, G_OPTION_ARG_NONE, &self->resume, "Leave out the tasks that the job log shows", NULL },
+    { "retry-failed", 0, 0, G_OPTION_ARG_NONE, &self->retry_failed,
+      "As --resume, but run the tasks again that have failed", NULL },
+    { "eta", 0, 0, G_OPTION_ARG_NONE, &self->eta, "Show the time left, also where there is no terminal", NULL },
     { "progress", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, parse_progress,
       "Show progress: auto (the default: on a terminal), always or never", "WHEN" },
     { "insights", 0, 0, G_OPTION_ARG_NONE, &self->insights,
@@ -289,6 +304,7 @@ wp_cli_options_clear (WpCliOptions *self)
 {
   g_clear_pointer (&self->host, g_strfreev);
   g_clear_pointer (&self->input, g_free);
+  g_clear_pointer (&self->job_log, g_free);
   g_clear_pointer (&self->function, g_free);
   g_clear_pointer (&self->items, g_strfreev);
 }

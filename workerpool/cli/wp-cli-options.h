@@ -34,6 +34,10 @@ typedef struct
   gboolean null_separated;
   WpCliOutput output;
   WpCliProgressMode progress;
+  gboolean eta;
+  char *job_log; /* NULL: none */
+  gboolean resume;
+  gboolean retry_failed; /* implies resume */
 
   char *function;
   char **items; /* NULL: from the input */

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #define REDRAW_INTERVAL_MS 100
+/* Between two lines that stay: often enough for who watches, and some hundred lines for a job of an hour. */
+#define LINE_INTERVAL_US (10 * G_USEC_PER_SEC)
 #define DEFAULT_COLUMNS 80
 #define MIN_BAR 10
 
@@ -18,7 +20,10 @@ struct _WpCliProgress
 {
   WpBatch *batch;
   int fd;
+  WpCliProgressStyle style;
   guint source_id;
+  gint64 since; /* when the last line was printed that stays, or this was made */
+  gboolean has_printed;
   char *shown; /* NULL: the line is clear */
 };
 
@@ -63,34 +68,66 @@ append_bar (GString *text, double fraction, guint width)
   g_string_append_c (text, ']');
 }
 
+static void
+append_count (GString *text, WpBatch *batch)
+{
+  const guint64 n_total = wp_batch_get_n_total (batch);
+
+  g_string_append_printf (text, "%" G_GUINT64_FORMAT, wp_batch_get_n_completed (batch));
+  if (n_total > 0)
+    g_string_append_printf (text, "/%" G_GUINT64_FORMAT, n_total);
+  else
+    g_string_append (text, " done");
+}
+
+static void
+append_rate (GString *text, WpBatch *batch)
+{
+  const double rate = wp_batch_get_rate (batch);
+
+  if (rate > 0)
+    g_string_append_printf (text, rate < 10 ? "  %.1f/s" : "  %.0f/s", rate);
+}
+
+static void
+append_failed (GString *text, WpBatch *batch)
+{
+  const guint64 n_failed = wp_batch_get_n_failed (batch);
+
+  if (n_failed > 0)
+    g_string_append_printf (text, "  %" G_GUINT64_FORMAT " failed", n_failed);
+}
+
+/* Seconds; below 0: they cannot be told. */
+static double
+get_remaining (WpBatch *batch)
+{
+  const double remaining = wp_batch_get_remaining (batch);
+
+  if (wp_batch_get_state (batch) == WP_BATCH_STATE_FINISHED)
+    return 0;
+
+  return wp_batch_get_n_total (batch) > 0 && isfinite (remaining) ? ceil (remaining) : -1;
+}
+
 static char *
 make_line (WpCliProgress *self)
 {
-  const guint64 n_ended = wp_batch_get_n_completed (self->batch);
-  const guint64 n_failed = wp_batch_get_n_failed (self->batch);
   const guint64 n_total = wp_batch_get_n_total (self->batch);
-  const double rate = wp_batch_get_rate (self->batch);
-  const double remaining = wp_batch_get_remaining (self->batch);
+  const double remaining = get_remaining (self->batch);
   const guint columns = get_columns (self);
   g_autoptr (GString) facts = g_string_new (NULL);
   GString *line = g_string_new (NULL);
 
-  g_string_append_printf (line, "%" G_GUINT64_FORMAT, n_ended);
-  if (n_total > 0)
-    g_string_append_printf (line, "/%" G_GUINT64_FORMAT, n_total);
-  else
-    g_string_append (line, " done");
-
-  if (rate > 0)
-    g_string_append_printf (facts, rate < 10 ? "  %.1f/s" : "  %.0f/s", rate);
-  if (n_total > 0 && isfinite (remaining) && remaining >= 0)
+  append_count (line, self->batch);
+  append_rate (facts, self->batch);
+  if (remaining >= 0)
     {
       g_string_append (facts, "  ");
-      append_duration (facts, ceil (remaining));
+      append_duration (facts, remaining);
       g_string_append (facts, " left");
     }
-  if (n_failed > 0)
-    g_string_append_printf (facts, "  %" G_GUINT64_FORMAT " failed", n_failed);
+  append_failed (facts, self->batch);
 
   /* The brackets and the space before them take three columns; the last column stays free, where
    * some terminals would wrap. */
@@ -122,14 +159,52 @@ draw (gpointer user_data)
   return G_SOURCE_CONTINUE;
 }
 
+static void
+print_line (WpCliProgress *self)
+{
+  const double remaining = get_remaining (self->batch);
+  g_autoptr (GString) line = g_string_new ("ETA ");
+
+  if (remaining >= 0)
+    append_duration (line, remaining);
+  else
+    g_string_append (line, "unknown");
+
+  g_string_append (line, "  ");
+  append_count (line, self->batch);
+  append_rate (line, self->batch);
+  append_failed (line, self->batch);
+  g_string_append_c (line, '\n');
+  put (self, line->str);
+}
+
+/* The first line comes as soon as it can tell the time. */
+static gboolean
+print_line_in_time (gpointer user_data)
+{
+  WpCliProgress *self = user_data;
+  const gint64 now = g_get_monotonic_time ();
+
+  if (now - self->since < LINE_INTERVAL_US && (self->has_printed || get_remaining (self->batch) < 0))
+    return G_SOURCE_CONTINUE;
+
+  print_line (self);
+  self->since = now;
+  self->has_printed = TRUE;
+
+  return G_SOURCE_CONTINUE;
+}
+
 WpCliProgress *
-wp_cli_progress_new (WpBatch *batch, int fd)
+wp_cli_progress_new (WpBatch *batch, int fd, WpCliProgressStyle style)
 {
   WpCliProgress *self = g_new0 (WpCliProgress, 1);
 
   self->batch = g_object_ref (batch);
   self->fd = fd;
-  self->source_id = g_timeout_add (REDRAW_INTERVAL_MS, draw, self);
+  self->style = style;
+  self->since = g_get_monotonic_time ();
+  self->source_id = g_timeout_add (REDRAW_INTERVAL_MS, style == WP_CLI_PROGRESS_BAR ? draw : print_line_in_time, self);
 
   return self;
 }
@@ -138,6 +213,8 @@ void
 wp_cli_progress_free (WpCliProgress *self)
 {
   wp_cli_progress_hide (self);
+  if (self->style == WP_CLI_PROGRESS_LINES)
+    print_line (self);
   g_source_remove (self->source_id);
   g_object_unref (self->batch);
   g_free (self);

@@ -17,18 +17,21 @@ struct _WpCliWriter
 {
   int fd;
   gsize slice;
-  WpCliWriterBeforeFunc before;
+  WpCliWriterFunc before;
+  WpCliWriterFunc after;
   WpCliWriterDoneFunc done;
   gpointer user_data;
 
   GString *buffer;
   gsize written; /* of the buffer */
+  guint64 n_written;
   guint source_id;
 };
 
 WpCliWriter *
 wp_cli_writer_new (int                   fd,
-                   WpCliWriterBeforeFunc before,
+                   WpCliWriterFunc       before,
+                   WpCliWriterFunc       after,
                    WpCliWriterDoneFunc   done,
                    gpointer              user_data)
 {
@@ -37,6 +40,7 @@ wp_cli_writer_new (int                   fd,
 
   self->fd = fd;
   self->before = before;
+  self->after = after;
   self->done = done;
   self->user_data = user_data;
   self->buffer = g_string_new (NULL);
@@ -70,6 +74,12 @@ wp_cli_writer_get_pending (WpCliWriter *self)
   return self->buffer->len - self->written;
 }
 
+guint64
+wp_cli_writer_get_n_written (WpCliWriter *self)
+{
+  return self->n_written;
+}
+
 static gboolean
 end (WpCliWriter *self, int errnum)
 {
@@ -92,7 +102,9 @@ on_writable (int fd, GIOCondition condition, gpointer user_data)
 {
   WpCliWriter *self = user_data;
   const gsize until = MIN (self->buffer->len, self->written + DISPATCH_MAX);
+  const gsize before = self->written;
   struct pollfd polled = { .fd = fd, .events = POLLOUT };
+  int errnum = 0;
 
   self->before (self->user_data);
 
@@ -103,13 +115,16 @@ on_writable (int fd, GIOCondition condition, gpointer user_data)
 
       if (n >= 0)
         self->written += n;
-      else if (errno == EAGAIN)
-        return G_SOURCE_CONTINUE;
       else if (errno != EINTR)
-        return end (self, errno);
+        errnum = errno;
     }
-  while (self->written < until && poll (&polled, 1, 0) > 0);
+  while (errnum == 0 && self->written < until && poll (&polled, 1, 0) > 0);
 
+  self->n_written += self->written - before;
+  self->after (self->user_data);
+
+  if (errnum != 0 && errnum != EAGAIN)
+    return end (self, errnum);
   if (self->written == self->buffer->len)
     return end (self, 0);
 

@@ -10,13 +10,14 @@ G_BEGIN_DECLS
  * signals nor the pool. */
 typedef struct _WpCliWriter WpCliWriter;
 
-/* Called before something is written. */
-typedef void (*WpCliWriterBeforeFunc) (gpointer user_data);
+/* Called before something is written, and after. */
+typedef void (*WpCliWriterFunc)       (gpointer user_data);
 /* Called when all was written (error is NULL), and when writing failed; what was put is gone then. */
 typedef void (*WpCliWriterDoneFunc)   (const GError *error, gpointer user_data);
 
 WpCliWriter *wp_cli_writer_new         (int                   fd,
-                                        WpCliWriterBeforeFunc before,
+                                        WpCliWriterFunc       before,
+                                        WpCliWriterFunc       after,
                                         WpCliWriterDoneFunc   done,
                                         gpointer              user_data);
 void         wp_cli_writer_free        (WpCliWriter *writer);
@@ -26,5 +27,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (WpCliWriter, wp_cli_writer_free)
 GString     *wp_cli_writer_get_buffer  (WpCliWriter *writer);
 void         wp_cli_writer_flush       (WpCliWriter *writer);
 gsize        wp_cli_writer_get_pending (WpCliWriter *writer);
+/* The bytes that were written since the beginning. */
+guint64      wp_cli_writer_get_n_written (WpCliWriter *writer);
 
 G_END_DECLS
