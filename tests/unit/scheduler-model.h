@@ -101,6 +101,9 @@ typedef struct
   guint64 last_sequence;
   guint n_batches;
   guint n_order;
+  guint n_levels;
+  int levels[MAX_BATCHES]; /* their priorities, served longest ago first */
+  guint n_overtaking;
   guint order[MAX_BATCHES]; /* batches with pending tasks, in the order of their turns */
   gboolean measured[N_FUNCTIONS];
   guint64 run_time[N_FUNCTIONS];
@@ -190,6 +193,30 @@ set_failing (Model *model, Task *task, WpFailReason reason)
   task->reason = reason;
 }
 
+/* A priority that has pending tasks is served last of all, or one that has none any more not at all. */
+static void
+update_level (Model *model, int priority, gboolean served)
+{
+  gboolean is_ready = FALSE;
+  gboolean was_ready = FALSE;
+
+  for (guint i = 0; i < model->n_order; i++)
+    is_ready |= model->batches[model->order[i]].plan.priority == priority;
+  for (guint i = 0; i < model->n_levels; i++)
+    was_ready |= model->levels[i] == priority;
+
+  for (guint i = 0; i < model->n_levels && (served || !is_ready); i++)
+    {
+      if (model->levels[i] != priority)
+        continue;
+      memmove (&model->levels[i], &model->levels[i + 1], (model->n_levels - i - 1) * sizeof model->levels[0]);
+      model->n_levels--;
+      break;
+    }
+  if (is_ready && (served || !was_ready))
+    model->levels[model->n_levels++] = priority;
+}
+
 static void
 leave_order (Model *model, Batch *batch)
 {
@@ -202,6 +229,7 @@ leave_order (Model *model, Batch *batch)
           memmove (&model->order[i], &model->order[i + 1],
                    (model->n_order - i - 1) * sizeof model->order[0]);
           model->n_order--;
+          update_level (model, batch->plan.priority, FALSE);
           return;
         }
     }
@@ -211,6 +239,7 @@ static void
 join_order (Model *model, Batch *batch)
 {
   model->order[model->n_order++] = batch - model->batches;
+  update_level (model, batch->plan.priority, FALSE);
 }
 
 static void
@@ -907,7 +936,25 @@ get_next_batch (Model *model)
         next = batch;
     }
 
+  for (guint i = 0; i < model->n_order && model->n_overtaking >= WP_OVERTAKE_LIMIT; i++)
+    {
+      if (model->batches[model->order[i]].plan.priority == model->levels[0])
+        return &model->batches[model->order[i]];
+    }
+
   return next;
+}
+
+static void
+note_turn (Model *model, const Batch *batch)
+{
+  gboolean is_highest = TRUE;
+
+  for (guint i = 0; i < model->n_levels; i++)
+    is_highest &= model->levels[i] <= batch->plan.priority;
+
+  model->n_overtaking = is_highest && model->n_levels > 1 ? model->n_overtaking + 1 : 0;
+  update_level (model, batch->plan.priority, TRUE);
 }
 
 /* Consecutive tasks that may travel together; those that run again do so as they were told to. */
@@ -981,6 +1028,8 @@ on_send (Model *model, const WpAction *action)
   else
     expect_chunk_size (model, batch, count_room (model, worker), action);
 
+  if (!ordered)
+    note_turn (model, batch);
   if (worker->n_chunks > 0)
     expect ((ordered || !is_any_idle (model)) && model->measured[batch->function]);
   expect (worker->n_chunks < model->config.depth);

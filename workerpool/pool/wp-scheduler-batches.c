@@ -17,6 +17,7 @@ add_level (WpScheduler *scheduler, int priority)
   WpTaskLevel *level = g_new0 (WpTaskLevel, 1);
 
   level->priority = priority;
+  level->link.data = level;
   g_tree_insert (scheduler->levels, GINT_TO_POINTER (priority), level);
 
   return level;
@@ -41,6 +42,8 @@ make_ready (WpScheduler *scheduler, WpSchedulerBatch *batch)
   if (level == NULL)
     level = add_level (scheduler, batch->plan.priority);
 
+  if (level->batches.length == 0)
+    g_queue_push_tail_link (&scheduler->ready_levels, &level->link);
   batch->level = level;
   g_queue_push_tail_link (&level->batches, &batch->ready_link);
 }
@@ -52,26 +55,56 @@ make_unready (WpScheduler *scheduler, WpSchedulerBatch *batch)
 
   g_queue_unlink (&level->batches, &batch->ready_link);
   batch->level = NULL;
+  if (level->batches.length == 0)
+    g_queue_unlink (&scheduler->ready_levels, &level->link);
 
   if (level->batches.length == 0 && level != scheduler->default_level)
     g_tree_remove (scheduler->levels, GINT_TO_POINTER (level->priority));
+}
+
+static WpTaskLevel *
+get_highest_level (WpScheduler *scheduler)
+{
+  GTreeNode *node = g_tree_node_first (scheduler->levels);
+  WpTaskLevel *level = g_tree_node_value (node);
+
+  if (level->batches.length == 0)
+    level = g_tree_node_value (g_tree_node_next (node));
+
+  return level;
 }
 
 /* The one whose turn it is; something must be pending. */
 WpSchedulerBatch *
 wp_scheduler_get_next_batch (WpScheduler *scheduler)
 {
-  GTreeNode *node;
   WpTaskLevel *level;
 
   g_assert (scheduler->n_pending > 0);
 
-  node = g_tree_node_first (scheduler->levels);
-  level = g_tree_node_value (node);
-  if (level->batches.length == 0)
-    level = g_tree_node_value (g_tree_node_next (node));
+  if (scheduler->n_overtaking >= WP_OVERTAKE_LIMIT)
+    level = scheduler->ready_levels.head->data;
+  else
+    level = get_highest_level (scheduler);
 
   return level->batches.head->data;
+}
+
+void
+wp_scheduler_note_turn (WpScheduler *scheduler, const WpSchedulerBatch *batch)
+{
+  if (scheduler->ready_levels.length <= 1)
+    {
+      scheduler->n_overtaking = 0;
+      return;
+    }
+
+  if (batch->level == get_highest_level (scheduler))
+    scheduler->n_overtaking++;
+  else
+    scheduler->n_overtaking = 0;
+  g_queue_unlink (&scheduler->ready_levels, &batch->level->link);
+  g_queue_push_tail_link (&scheduler->ready_levels, &batch->level->link);
 }
 
 void

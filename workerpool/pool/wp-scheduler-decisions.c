@@ -39,9 +39,17 @@ send_chunk (WpScheduler *scheduler,
             WpAction *action)
 {
   const guint n_tasks = MIN (get_next_chunk_size (scheduler, batch), wp_scheduler_worker_get_room (scheduler, worker));
-  WpTaskRange range = batch->lanes != NULL
-                          ? wp_scheduler_take_from_lane (scheduler, &batch->lanes[worker->id], n_tasks)
-                          : wp_scheduler_take_pending (scheduler, batch, n_tasks);
+  WpTaskRange range;
+
+  if (batch->lanes != NULL)
+    {
+      range = wp_scheduler_take_from_lane (scheduler, &batch->lanes[worker->id], n_tasks);
+    }
+  else
+    {
+      wp_scheduler_note_turn (scheduler, batch);
+      range = wp_scheduler_take_pending (scheduler, batch, n_tasks);
+    }
 
   wp_scheduler_add_chunk (scheduler, worker, batch, &range);
 
@@ -76,7 +84,7 @@ send_chunk (WpScheduler *scheduler,
 static WpSchedulerBatch *
 get_bound_batch (const WpSchedulerWorker *worker)
 {
-  return ((WpTaskLane *) worker->bound.head->data)->batch;
+  return wp_scheduler_get_next_lane (worker)->batch;
 }
 
 static gboolean

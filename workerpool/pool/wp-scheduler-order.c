@@ -56,7 +56,7 @@ wp_scheduler_clear_lanes (const WpScheduler *scheduler, WpSchedulerBatch *batch)
 
 /* Behind those of the same priority. */
 static void
-queue_lane (WpTaskLane *lane)
+queue_lane (const WpScheduler *scheduler, WpTaskLane *lane)
 {
   GQueue *bound = &lane->worker->bound;
   GList *after = bound->tail;
@@ -64,6 +64,7 @@ queue_lane (WpTaskLane *lane)
   while (after != NULL && ((WpTaskLane *) after->data)->batch->plan.priority < lane->batch->plan.priority)
     after = after->prev;
 
+  lane->since = scheduler->last_sequence;
   if (after != NULL)
     g_queue_insert_after_link (bound, after, &lane->link);
   else
@@ -77,7 +78,7 @@ count_bound (WpScheduler *scheduler, WpTaskLane *lane, guint64 n_tasks)
     return;
 
   if (lane->n_pending == 0)
-    queue_lane (lane);
+    queue_lane (scheduler, lane);
   lane->n_pending += n_tasks;
   lane->batch->n_pending += n_tasks;
   scheduler->n_pending += n_tasks;
@@ -138,6 +139,44 @@ take_fresh (const WpScheduler *scheduler, WpTaskLane *lane, guint64 most)
   return taken;
 }
 
+static int
+get_priority (const GList *bound)
+{
+  return ((WpTaskLane *) bound->data)->batch->plan.priority;
+}
+
+/* As for batches that any worker serves. */
+static void
+note_turn (const WpTaskLane *lane)
+{
+  WpSchedulerWorker *worker = lane->worker;
+  const int highest = get_priority (worker->bound.head);
+
+  if (lane->batch->plan.priority == highest && get_priority (worker->bound.tail) < highest)
+    worker->n_overtaking++;
+  else
+    worker->n_overtaking = 0;
+}
+
+WpTaskLane *
+wp_scheduler_get_next_lane (const WpSchedulerWorker *worker)
+{
+  WpTaskLane *next = worker->bound.head->data;
+
+  if (worker->n_overtaking < WP_OVERTAKE_LIMIT)
+    return next;
+
+  for (GList *l = worker->bound.head->next; l != NULL; l = l->next)
+    {
+      WpTaskLane *lane = l->data;
+
+      if (lane->since < next->since)
+        next = lane;
+    }
+
+  return next;
+}
+
 WpTaskRange
 wp_scheduler_take_from_lane (WpScheduler *scheduler, WpTaskLane *lane, guint64 most)
 {
@@ -163,10 +202,11 @@ wp_scheduler_take_from_lane (WpScheduler *scheduler, WpTaskLane *lane, guint64 m
   lane->batch->n_pending -= taken.n_tasks;
   scheduler->n_pending -= taken.n_tasks;
 
+  note_turn (lane);
   /* The next chunk is another batch's turn. */
   g_queue_unlink (&lane->worker->bound, &lane->link);
   if (lane->n_pending > 0)
-    queue_lane (lane);
+    queue_lane (scheduler, lane);
 
   return taken;
 }

@@ -32,6 +32,7 @@ typedef struct
 {
   int priority;
   GQueue batches; /* with pending tasks; the head is served next */
+  GList link;     /* among the levels that have any */
 } WpTaskLevel;
 
 /* The pending tasks of an ordered batch that are for one worker. */
@@ -40,6 +41,7 @@ typedef struct _WpTaskLane
   GList link; /* in the worker's queue while something is pending */
   struct _WpSchedulerBatch *batch;
   struct _WpSchedulerWorker *worker;
+  guint64 since;     /* the last sequence when it was served, or got pending tasks */
   guint64 next;      /* the first fresh task of its own that was not handed out */
   guint64 n_pending;
   GQueue taken_back; /* of WpTaskRange, served before the fresh ones */
@@ -126,6 +128,7 @@ struct _WpSchedulerWorker
   guint64 n_given;  /* tasks, less those that it gave back */
   gint64 idle_since; /* 0: not seen since it became idle */
   GQueue bound; /* WpTaskLane: ordered tasks for it, highest priority first, then those whose turn it is */
+  guint n_overtaking; /* chunks of the highest priority, while a lower one waits */
   guint n_failed_starts; /* in a row, where tasks are ordered */
   GQueue chunks; /* oldest first */
   WpSchedulerChunk *slots[WP_MAX_DEPTH];
@@ -177,6 +180,8 @@ struct _WpScheduler
   GQueue batches; /* that have not ended */
   GTree *levels;  /* of those with pending batches, and level 0; highest priority first */
   WpTaskLevel *default_level;
+  GQueue ready_levels; /* those with batches, served longest ago first */
+  guint n_overtaking;  /* chunks of the highest one, since another was served or waits */
   WpChunkSizer *sizer;
   guint64 last_sequence;
   guint64 n_pending;
@@ -226,6 +231,8 @@ gboolean wp_scheduler_pop_action (WpScheduler *scheduler, WpAction *action);
 /* Batches: which tasks are pending, and how tasks end. */
 void wp_scheduler_init_levels (WpScheduler *scheduler);
 WpSchedulerBatch *wp_scheduler_get_next_batch (WpScheduler *scheduler);
+/* To be called before a chunk of the batch is taken. */
+void wp_scheduler_note_turn (WpScheduler *scheduler, const WpSchedulerBatch *batch);
 void wp_scheduler_count_pending (WpScheduler *scheduler, WpSchedulerBatch *batch, guint64 n_tasks);
 /* Tasks that become pending have their own tries to start a worker. */
 void wp_scheduler_renew_starts (WpScheduler *scheduler);
@@ -286,6 +293,8 @@ void wp_scheduler_bind_again (WpScheduler *scheduler,
                               WpSchedulerBatch *batch,
                               const WpTaskRange *range);
 WpTaskRange wp_scheduler_take_from_lane (WpScheduler *scheduler, WpTaskLane *lane, guint64 most);
+/* The lane whose turn it is with a worker that something is bound to. */
+WpTaskLane *wp_scheduler_get_next_lane (const WpSchedulerWorker *worker);
 /* Both: NULL when there is none. */
 WpSchedulerWorker *wp_scheduler_find_bound (const GQueue *workers);
 WpSchedulerWorker *wp_scheduler_find_absent_bound (const WpScheduler *scheduler);

@@ -43,6 +43,10 @@ G_BEGIN_DECLS
 /* A task that no worker has run. */
 #define WP_NO_WORKER G_MAXUINT
 
+/* So many chunks of a higher priority, one after the other, overtake tasks of lower ones; the next is of the priority
+ * that was served longest ago. Enough that what is urgent has nearly all workers, and yet nothing waits for ever. */
+#define WP_OVERTAKE_LIMIT 16
+
 typedef struct _WpScheduler WpScheduler;
 typedef struct _WpSchedulerBatch WpSchedulerBatch;
 
@@ -64,7 +68,7 @@ typedef struct
 {
   gpointer tag;         /* the caller's; comes back in actions */
   const char *function; /* tasks of one function share an estimate of their run time; copied */
-  int priority;         /* higher first */
+  int priority;         /* higher first (WP_OVERTAKE_LIMIT) */
   guint chunk_size;     /* 0: automatic */
   guint n_splits;       /* 0: automatic; else chunks of ceil (n_total / n_splits), at least 1 */
   guint64 n_total;      /* as far as known; 0, unknown: n_splits has no effect */

@@ -264,7 +264,9 @@ wp_task_options_class_init (WpTaskOptionsClass *klass)
    * WpTaskOptions:priority: (attributes org.gtk.Property.get=wp_task_options_get_priority org.gtk.Property.set=wp_task_options_set_priority)
    *
    * The place of the tasks in the pool's queue, as for main loop sources: lower numbers go first.
-   * Tasks of the same priority share the workers fairly. The default is `G_PRIORITY_DEFAULT`.
+   * Tasks of the same priority share the workers fairly. A task that runs is not interrupted, and none
+   * waits for ever: when 16 chunks in a row have overtaken tasks of a priority that goes later, one of
+   * those is next. The default is `G_PRIORITY_DEFAULT`.
    *
    * Since: 1.0
    */
