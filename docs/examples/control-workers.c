@@ -139,6 +139,9 @@ main (int argc, char *argv[])
   wp_worker_pool_set_cpu_ids (pool, g_variant_new_parsed ("[0]"));
   wp_worker_pool_set_nice (pool, 10);
   wp_worker_pool_set_enable_insights (pool, TRUE);
+  /* One that has grown is replaced after its task; more than the second limit it does not get. */
+  wp_worker_pool_set_soft_memory_limit (pool, 500 * 1000 * 1000);
+  wp_worker_pool_set_hard_memory_limit (pool, 2000 * 1000 * 1000);
   /* Read by every task, and in memory once. */
   wp_worker_pool_set_shared_objects (pool, g_variant_new_parsed ("{'apple': 'fruit', 'pear': 'fruit'}"));
 

@@ -111,8 +111,10 @@ test_recall_from_the_end (void)
   g_assert_true (wp_board_claim (ends.worker, 7, &offset));
   g_assert_cmpuint (wp_board_recall (ends.pool, 7, 10, 0), ==, 0);
   g_assert_cmpuint (wp_board_recall (ends.pool, 7, 10, 3), ==, 3);
+  g_assert_false (wp_board_is_claimed (ends.worker, 7));
   g_assert_cmpuint (wp_board_recall (ends.pool, 7, 7, 100), ==, 5);
   g_assert_cmpuint (wp_board_recall (ends.pool, 7, 2, 100), ==, 0);
+  g_assert_true (wp_board_is_claimed (ends.worker, 7));
   g_assert_false (wp_board_claim (ends.worker, 7, &offset));
   g_assert_cmpuint (wp_board_get_claimed (ends.pool, 7, 2), ==, 2);
 }

@@ -228,6 +228,14 @@ wp_board_claim (WpBoard *board, guint64 sequence, guint *offset)
   return FALSE;
 }
 
+gboolean
+wp_board_is_claimed (WpBoard *board, guint64 sequence)
+{
+  const guint64 word = load (get_claim (board, sequence));
+
+  return get_high (word) >= get_low (word);
+}
+
 guint
 wp_board_recall (WpBoard *board, guint64 sequence, guint n_tasks, guint most)
 {

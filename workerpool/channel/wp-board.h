@@ -43,6 +43,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (WpBoard, wp_board_free)
 void     wp_board_open_chunk   (WpBoard *board, guint64 sequence, guint n_tasks);
 /* Worker: the next task of the chunk, as an offset; FALSE when none is left. */
 gboolean wp_board_claim        (WpBoard *board, guint64 sequence, guint *offset);
+/* Worker: none of the chunk's tasks is left to claim. */
+gboolean wp_board_is_claimed   (WpBoard *board, guint64 sequence);
 /* Pool: takes back up to 'most' tasks from the chunk's end; returns how many it got. n_tasks is
  * what the pool gave and has not taken back. */
 guint    wp_board_recall       (WpBoard *board, guint64 sequence, guint n_tasks, guint most);

@@ -36,14 +36,15 @@ G_BEGIN_DECLS
 typedef enum
 {
   WP_FRAME_CONFIGURE = 1, /* pool → worker, first: settings in the body; the board is attached */
-  WP_FRAME_READY,         /* worker → pool, answers CONFIGURE */
+  WP_FRAME_READY,         /* worker → pool, answers CONFIGURE; the body is an error when it cannot run */
   WP_FRAME_CHUNK,         /* pool → worker: tasks to run; sequence numbers the chunk */
   WP_FRAME_RESULTS,       /* worker → pool: results of some tasks of chunk 'sequence' */
   WP_FRAME_STARTED,       /* worker → pool, channels without a board: a task starts */
   WP_FRAME_CANCEL,        /* pool → worker, channels without a board: cancel the running task */
   WP_FRAME_STOP,          /* pool → worker: end after the chunks already sent */
   WP_FRAME_OBJECTS,       /* pool → worker, second if CONFIGURE says so: the shared objects, a payload of one record */
-  WP_FRAME_LAST = WP_FRAME_OBJECTS,
+  WP_FRAME_RETIRE,        /* worker → pool, once: another should take its place; its memory in bytes (t) in the body */
+  WP_FRAME_LAST = WP_FRAME_RETIRE,
 } WpFrameType;
 
 typedef enum

@@ -30,6 +30,8 @@ G_BEGIN_DECLS
 #define WP_CONFIGURE_OOM       "oom-score-adj" /* i, added to the owner's; absent: 0 */
 #define WP_CONFIGURE_CPU_IDS   "cpu-ids"   /* au, the CPUs that it may use; absent: all that its owner may */
 #define WP_CONFIGURE_TIMED     "timed"     /* b, results carry their times; absent: FALSE */
+#define WP_CONFIGURE_SOFT_MEMORY "soft-memory-limit" /* t, bytes; absent: none */
+#define WP_CONFIGURE_HARD_MEMORY "hard-memory-limit" /* t, bytes; absent: none */
 #define WP_CONFIGURE_OBJECTS   "objects"   /* b, whether an OBJECTS frame follows; absent: none */
 /* Keys of the READY frame's body, likewise. */
 #define WP_READY_PID           "pid"       /* i */

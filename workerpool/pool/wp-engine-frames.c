@@ -179,10 +179,37 @@ take_results (WpEngine            *self,
   return TRUE;
 }
 
+/* A worker that cannot run says why. */
 static gboolean
-take_ready (WpEngine *self, WpLink *link, GError **error)
+check_ready (GBytes *payload, GError **error)
+{
+  g_auto (WpPayloadReader) reader = { 0 };
+  g_autoptr (GError) reason = NULL;
+  g_autoptr (GError) malformed = NULL;
+  WpRecord record;
+
+  wp_payload_reader_init (&reader, payload, FALSE);
+  if (!wp_payload_reader_next (&reader, &record, &malformed) || !record.is_error)
+    {
+      if (malformed == NULL)
+        return TRUE;
+
+      g_propagate_error (error, g_steal_pointer (&malformed));
+      return FALSE;
+    }
+
+  reason = wp_payload_reader_get_error (&reader, &record);
+  g_set_error_literal (error, WP_ERROR, WP_ERROR_START_FAILED, reason->message);
+  return FALSE;
+}
+
+static gboolean
+take_ready (WpEngine *self, WpLink *link, GBytes *payload, GError **error)
 {
   WpLinkState state;
+
+  if (!check_ready (payload, error))
+    return FALSE;
 
   wp_engine_lock (self);
   state = link->state;
@@ -209,6 +236,41 @@ take_ready (WpEngine *self, WpLink *link, GError **error)
 
   g_set_error_literal (error, WP_ERROR, WP_ERROR_PROTOCOL, "reported in twice");
   return FALSE;
+}
+
+/* Another worker is to take this one's place. */
+static gboolean
+take_retire (WpEngine *self, WpLink *link, GBytes *payload, GError **error)
+{
+  g_auto (WpPayloadReader) reader = { 0 };
+  g_autoptr (GVariant) size = NULL;
+  gboolean expected;
+  WpRecord record;
+  int pid;
+
+  wp_payload_reader_init (&reader, payload, FALSE);
+  if (wp_payload_reader_next (&reader, &record, NULL) && !record.is_error)
+    size = wp_payload_reader_get_value (&reader, &record);
+
+  wp_engine_lock (self);
+  expected = (link->state == WP_LINK_READY || link->state == WP_LINK_STOPPING) && !link->retiring && size != NULL &&
+             g_variant_is_of_type (size, G_VARIANT_TYPE_UINT64);
+  pid = link->pid;
+  if (expected)
+    {
+      link->retiring = TRUE;
+      wp_scheduler_retire_worker (self->scheduler, link->id);
+      wp_engine_pump (self);
+    }
+  wp_engine_unlock (self);
+
+  if (expected)
+    g_info ("Worker %u (pid %d) is replaced: it has %" G_GUINT64_FORMAT " bytes of memory, and the soft-memory-limit is "
+            "%" G_GUINT64_FORMAT, link->id, pid, g_variant_get_uint64 (size), self->config.settings.soft_memory_limit);
+  else
+    g_set_error_literal (error, WP_ERROR, WP_ERROR_PROTOCOL, "asked out of turn to be replaced");
+
+  return expected;
 }
 
 /* A cancellation that came before the pool knew what runs had no task to name. */
@@ -262,7 +324,10 @@ take_frame (WpEngine *self, WpLink *link, WpFrame *frame, GError **error)
   switch (frame->header.type)
     {
     case WP_FRAME_READY:
-      return take_ready (self, link, error);
+      return take_ready (self, link, frame->body, error);
+
+    case WP_FRAME_RETIRE:
+      return take_retire (self, link, frame->body, error);
 
     case WP_FRAME_RESULTS:
       return wp_results_head_decode (&results, frame->head, frame->header.head_length, error) &&

@@ -3,6 +3,7 @@
 #include "pool/wp-link.h"
 
 #include <gio/gfiledescriptorbased.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -34,6 +35,7 @@ wp_link_reset (WpLink *self)
   self->parked = FALSE;
   self->writing = FALSE;
   self->unwanted = FALSE;
+  self->retiring = FALSE;
   self->start_deadline = 0;
   self->task_deadline = G_MAXINT64;
   self->started_sequence = 0;
@@ -106,6 +108,10 @@ send_configuration (WpLink *self, const WpLinkSettings *settings, GError **error
 
       g_variant_dict_insert_value (&dict, WP_CONFIGURE_CPU_IDS, set);
     }
+  if (settings->soft_memory_limit > 0)
+    g_variant_dict_insert (&dict, WP_CONFIGURE_SOFT_MEMORY, "t", settings->soft_memory_limit);
+  if (settings->hard_memory_limit > 0)
+    g_variant_dict_insert (&dict, WP_CONFIGURE_HARD_MEMORY, "t", settings->hard_memory_limit);
   if (settings->shared_objects != NULL)
     g_variant_dict_insert (&dict, WP_CONFIGURE_OBJECTS, "b", TRUE);
   dictionary = g_variant_ref_sink (g_variant_dict_end (&dict));
@@ -127,6 +133,7 @@ wp_link_open (WpLink *self, WpWorkerProcess *process, const WpLinkSettings *sett
   self->process = g_object_ref (process);
   self->pid = wp_worker_process_get_pid (process);
   self->generation++;
+  self->hard_memory_limit = settings->hard_memory_limit;
 
   self->channel = make_channel (wp_worker_process_get_channel (process), error);
   if (self->channel == NULL)
@@ -255,6 +262,18 @@ wp_link_was_running (WpLink *self, guint64 sequence, guint n_tasks, guint n_resu
          n_results < n_tasks;
 }
 
+/* How most programs end that are refused memory: GLib by a trap, C++ by abort (), others as they use what they have not
+ * got, or with a status of their own. */
+static gboolean
+may_lack_memory (int status)
+{
+  if (WIFEXITED (status))
+    return WEXITSTATUS (status) != 0;
+
+  return WIFSIGNALED (status) && (WTERMSIG (status) == SIGTRAP || WTERMSIG (status) == SIGABRT ||
+                                  WTERMSIG (status) == SIGSEGV || WTERMSIG (status) == SIGBUS);
+}
+
 GError *
 wp_link_describe_exit (WpLink *self, int status)
 {
@@ -288,6 +307,12 @@ wp_link_describe_exit (WpLink *self, int status)
 
       return g_error_new (self->cause->domain, self->cause->code, "%s %s", who, what);
     }
+
+  if (self->hard_memory_limit > 0 && may_lack_memory (status))
+    return g_error_new (WP_ERROR, WP_ERROR_WORKER_DIED,
+                        "%s %s, perhaps because it wanted more memory than its hard-memory-limit of %" G_GUINT64_FORMAT
+                        " bytes (raise it, or have tasks do less),",
+                        who, how, self->hard_memory_limit);
 
   return g_error_new (WP_ERROR, WP_ERROR_WORKER_DIED, "%s %s", who, how);
 }

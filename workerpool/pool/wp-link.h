@@ -47,6 +47,8 @@ typedef struct
   gboolean parked;  /* it is not polled, because its worker has nothing to send */
   gboolean writing; /* the engine polls for room to write */
   int signal;       /* to be sent by the engine's thread, or 0 */
+  gboolean retiring; /* it has asked to be replaced */
+  guint64 hard_memory_limit; /* bytes, 0: none */
   gboolean unwanted; /* it is killed because it is not needed any more, not for what it did */
   gint64 launched;   /* when its start began, ns */
   gint64 busy_until; /* no task that it has not reported began earlier, ns */
@@ -70,6 +72,8 @@ typedef struct
   int oom_score_adj;
   GVariant *cpu_ids; /* aau, the sets of CPUs of one worker each, or of all; nullable */
   gboolean timed;    /* results carry their times */
+  guint64 soft_memory_limit; /* bytes, 0: none */
+  guint64 hard_memory_limit; /* likewise */
   WpSharedObjects *shared_objects; /* nullable, also where workers are threads, which need not be sent them */
 } WpLinkSettings;
 

@@ -63,3 +63,95 @@ wp_worker_pool_set_shared_objects (WpWorkerPool *self, GVariant *shared_objects)
   self->shared_objects = taken;
   wp_worker_pool_end_change (self, "shared-objects", changed);
 }
+
+/**
+ * wp_worker_pool_get_soft_memory_limit: (attributes org.gtk.Method.get_property=soft-memory-limit)
+ * @self: a pool
+ *
+ * Gets [property@WorkerPool:soft-memory-limit].
+ *
+ * Returns: the limit in bytes, or 0 for none
+ *
+ * Since: 1.0
+ */
+guint64
+wp_worker_pool_get_soft_memory_limit (WpWorkerPool *self)
+{
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = NULL;
+
+  g_return_val_if_fail (WP_IS_WORKER_POOL (self), 0);
+
+  locker = wp_worker_pool_lock (self);
+
+  return self->soft_memory_limit;
+}
+
+/**
+ * wp_worker_pool_set_soft_memory_limit: (attributes org.gtk.Method.set_property=soft-memory-limit)
+ * @self: a pool
+ * @bytes: the limit, or 0 for none
+ *
+ * Sets [property@WorkerPool:soft-memory-limit]. Once the pool has started this has no effect but a warning.
+ *
+ * Since: 1.0
+ */
+void
+wp_worker_pool_set_soft_memory_limit (WpWorkerPool *self, guint64 bytes)
+{
+  gboolean changed;
+
+  g_return_if_fail (WP_IS_WORKER_POOL (self));
+
+  if (!wp_worker_pool_begin_change (self, "soft-memory-limit"))
+    return;
+
+  changed = self->soft_memory_limit != bytes;
+  self->soft_memory_limit = bytes;
+  wp_worker_pool_end_change (self, "soft-memory-limit", changed);
+}
+
+/**
+ * wp_worker_pool_get_hard_memory_limit: (attributes org.gtk.Method.get_property=hard-memory-limit)
+ * @self: a pool
+ *
+ * Gets [property@WorkerPool:hard-memory-limit].
+ *
+ * Returns: the limit in bytes, or 0 for none
+ *
+ * Since: 1.0
+ */
+guint64
+wp_worker_pool_get_hard_memory_limit (WpWorkerPool *self)
+{
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = NULL;
+
+  g_return_val_if_fail (WP_IS_WORKER_POOL (self), 0);
+
+  locker = wp_worker_pool_lock (self);
+
+  return self->hard_memory_limit;
+}
+
+/**
+ * wp_worker_pool_set_hard_memory_limit: (attributes org.gtk.Method.set_property=hard-memory-limit)
+ * @self: a pool
+ * @bytes: the limit, or 0 for none
+ *
+ * Sets [property@WorkerPool:hard-memory-limit]. Once the pool has started this has no effect but a warning.
+ *
+ * Since: 1.0
+ */
+void
+wp_worker_pool_set_hard_memory_limit (WpWorkerPool *self, guint64 bytes)
+{
+  gboolean changed;
+
+  g_return_if_fail (WP_IS_WORKER_POOL (self));
+
+  if (!wp_worker_pool_begin_change (self, "hard-memory-limit"))
+    return;
+
+  changed = self->hard_memory_limit != bytes;
+  self->hard_memory_limit = bytes;
+  wp_worker_pool_end_change (self, "hard-memory-limit", changed);
+}

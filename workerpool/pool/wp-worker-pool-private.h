@@ -47,6 +47,8 @@ struct _WpWorkerPool
   GVariant *cpu_ids; /* as the caller gave it */
   gboolean enable_insights;
   WpSharedObjects *shared_objects;
+  guint64 soft_memory_limit;
+  guint64 hard_memory_limit;
   WpEngine *engine; /* NULL before the first task; then for ever */
   WpPoolEnd end;      /* how a pool ended that had no engine */
 };

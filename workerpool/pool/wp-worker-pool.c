@@ -112,6 +112,8 @@ enum
   PROP_ENABLE_INSIGHTS,
   PROP_INSIGHTS,
   PROP_SHARED_OBJECTS,
+  PROP_SOFT_MEMORY_LIMIT,
+  PROP_HARD_MEMORY_LIMIT,
   PROP_N_WORKERS,
   PROP_N_BUSY,
   PROP_N_QUEUED,
@@ -240,6 +242,15 @@ make_engine (WpWorkerPool *self, GError **error)
         return NULL;
     }
 
+  if (has_threads (self) && (self->soft_memory_limit > 0 || self->hard_memory_limit > 0))
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                   "the start method “threading” has no %s-memory-limit: its workers have the memory of this process; use "
+                   "“spawn”, “fork” or “forkserver”, or set no limit",
+                   self->soft_memory_limit > 0 ? "soft" : "hard");
+      return NULL;
+    }
+
   if (self->shared_objects != NULL && wp_shared_objects_get_flaw (self->shared_objects) != NULL)
     {
       g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "shared-objects cannot be shared: the value %s",
@@ -258,6 +269,8 @@ make_engine (WpWorkerPool *self, GError **error)
   config.settings.oom_score_adj = self->oom_score_adj;
   config.settings.cpu_ids = cpu_ids;
   config.settings.timed = self->enable_insights;
+  config.settings.soft_memory_limit = self->soft_memory_limit;
+  config.settings.hard_memory_limit = self->hard_memory_limit;
   config.settings.shared_objects = has_threads (self) ? NULL : self->shared_objects;
   config.keep_alive = self->keep_alive;
   config.order_tasks = self->order_tasks;
@@ -361,6 +374,12 @@ wp_worker_pool_get_property (GObject *object, guint prop_id, GValue *value, GPar
     case PROP_SHARED_OBJECTS:
       g_value_take_variant (value, wp_worker_pool_get_shared_objects (self));
       break;
+    case PROP_SOFT_MEMORY_LIMIT:
+      g_value_set_uint64 (value, wp_worker_pool_get_soft_memory_limit (self));
+      break;
+    case PROP_HARD_MEMORY_LIMIT:
+      g_value_set_uint64 (value, wp_worker_pool_get_hard_memory_limit (self));
+      break;
     case PROP_N_WORKERS:
       g_value_set_uint (value, wp_worker_pool_get_n_workers (self));
       break;
@@ -429,6 +448,12 @@ wp_worker_pool_set_property (GObject *object, guint prop_id, const GValue *value
       break;
     case PROP_SHARED_OBJECTS:
       wp_worker_pool_set_shared_objects (self, g_value_get_variant (value));
+      break;
+    case PROP_SOFT_MEMORY_LIMIT:
+      wp_worker_pool_set_soft_memory_limit (self, g_value_get_uint64 (value));
+      break;
+    case PROP_HARD_MEMORY_LIMIT:
+      wp_worker_pool_set_hard_memory_limit (self, g_value_get_uint64 (value));
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
@@ -696,6 +721,44 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
    */
   properties[PROP_SHARED_OBJECTS] =
       g_param_spec_variant ("shared-objects", NULL, NULL, G_VARIANT_TYPE_ANY, NULL, writable);
+  /**
+   * WpWorkerPool:soft-memory-limit: (attributes org.gtk.Property.get=wp_worker_pool_get_soft_memory_limit org.gtk.Property.set=wp_worker_pool_set_soft_memory_limit)
+   *
+   * How much memory a worker may have between two tasks, in bytes; 0, the default, for any amount. A worker that has
+   * more when its task ends is replaced: it keeps the results that it has, gives back the tasks that it has not
+   * started, and ends in order. This is for functions that leak, or libraries that give nothing back.
+   *
+   * What counts is the memory that is resident and its own, as `/proc/self/statm` has it: neither libraries nor
+   * [property@WorkerPool:shared-objects], but under `WP_START_METHOD_FORK` what the owner had in memory. A worker looks
+   * when it has nothing to do, and every 5 milliseconds when short tasks follow each other. Over pipes it runs the
+   * tasks that it holds before it ends. With a limit below what a worker begins with each is replaced after a task.
+   *
+   * Workers that are threads have no memory of their own: with `WP_START_METHOD_THREADING` a pool that has a limit
+   * cannot start and says so with `G_IO_ERROR_NOT_SUPPORTED`.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_SOFT_MEMORY_LIMIT] =
+      g_param_spec_uint64 ("soft-memory-limit", NULL, NULL, 0, G_MAXUINT64, 0, writable);
+  /**
+   * WpWorkerPool:hard-memory-limit: (attributes org.gtk.Property.get=wp_worker_pool_get_hard_memory_limit org.gtk.Property.set=wp_worker_pool_set_hard_memory_limit)
+   *
+   * How much memory a worker may allocate, in bytes; 0, the default, for any amount. Beyond it the kernel refuses, so
+   * that malloc () returns `NULL`. Most programs end then, as GLib does, and the task that ran fails with
+   * `WP_ERROR_WORKER_DIED` and a message that names the limit. The programs that tasks start have the same limit, each
+   * for itself.
+   *
+   * What counts is private memory that can be written, used or not (`RLIMIT_DATA`): neither libraries nor
+   * [property@WorkerPool:shared-objects], but under `WP_START_METHOD_FORK` what the owner had allocated. A limit that
+   * leaves a worker no room for its first task fails each start with `WP_ERROR_START_FAILED`.
+   *
+   * Workers that are threads have no memory of their own: with `WP_START_METHOD_THREADING` a pool that has a limit
+   * cannot start and says so with `G_IO_ERROR_NOT_SUPPORTED`.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_HARD_MEMORY_LIMIT] =
+      g_param_spec_uint64 ("hard-memory-limit", NULL, NULL, 0, G_MAXUINT64, 0, writable);
   /**
    * WpWorkerPool:n-workers: (attributes org.gtk.Property.get=wp_worker_pool_get_n_workers)
    *

@@ -84,6 +84,14 @@ GVariant           *wp_worker_pool_get_shared_objects   (WpWorkerPool *self);
 WP_PUBLIC
 void                wp_worker_pool_set_shared_objects   (WpWorkerPool *self, GVariant *shared_objects);
 WP_PUBLIC
+guint64             wp_worker_pool_get_soft_memory_limit (WpWorkerPool *self);
+WP_PUBLIC
+void                wp_worker_pool_set_soft_memory_limit (WpWorkerPool *self, guint64 bytes);
+WP_PUBLIC
+guint64             wp_worker_pool_get_hard_memory_limit (WpWorkerPool *self);
+WP_PUBLIC
+void                wp_worker_pool_set_hard_memory_limit (WpWorkerPool *self, guint64 bytes);
+WP_PUBLIC
 guint               wp_worker_pool_get_n_workers        (WpWorkerPool *self);
 WP_PUBLIC
 guint               wp_worker_pool_get_n_busy           (WpWorkerPool *self);

@@ -15,6 +15,7 @@
 #include "channel/wp-process.h"
 #include "worker/wp-function-private.h"
 #include "worker/wp-inbox.h"
+#include "worker/wp-memory-limit.h"
 #include "worker/wp-outbox.h"
 #include "worker/wp-owner-watch.h"
 #include "worker/wp-placement.h"
@@ -22,6 +23,10 @@
 #include "worker/wp-task.h"
 #include "worker/wp-task-context-private.h"
 #include "worker/wp-worker-setup.h"
+
+/* How long a retiring worker waits until the pool has taken back its tasks, and between two looks whether it has. */
+#define RECALL_PATIENCE_US (5 * G_USEC_PER_SEC)
+#define RECALL_PAUSE_US 200
 
 typedef enum
 {
@@ -60,6 +65,10 @@ struct _WpWorker
   WpTaskContext *context;
   GVariant *shared_objects; /* nullable */
   WpInbox *inbox;
+  WpMemoryWatch memory;
+  guint64 hard_memory_limit; /* 0: none */
+  guint64 n_looked_at;  /* so many tasks had ended when it looked at the memory */
+  gboolean retiring;    /* another worker is to take its place */
 
   WpWorkerState state;
   guint generation;   /* of the process that took the role */
@@ -110,6 +119,7 @@ wp_worker_class_init (WpWorkerClass *klass)
 static void
 wp_worker_init (WpWorker *self)
 {
+  wp_memory_watch_init (&self->memory, 0);
   self->generation = wp_process_get_generation ();
 }
 
@@ -143,6 +153,41 @@ handle_cancel (WpWorker      *self,
   return TRUE;
 }
 
+static gboolean
+send_payload (WpWorker        *self,
+              WpFrameType      type,
+              WpPayloadWriter *writer,
+              GError         **error)
+{
+  g_autoptr (GPtrArray) body = wp_payload_writer_finish (writer);
+  WpFrameHeader header = { .type = type };
+
+  return wp_channel_send (self->channel, &header, NULL, body, -1, error);
+}
+
+/* A worker that has more memory than it should asks to be replaced. The pool then takes back what has not started, and
+ * stops it. */
+static gboolean
+look_at_memory (WpWorker *self,
+                gint64    now,
+                GError  **error)
+{
+  const guint64 size = wp_memory_watch_look (&self->memory, now);
+  g_autoptr (WpPayloadWriter) writer = NULL;
+  g_autoptr (GVariant) value = NULL;
+
+  self->n_looked_at = self->n_finished;
+  if (size == 0)
+    return TRUE;
+
+  self->retiring = TRUE;
+  writer = wp_payload_writer_new ();
+  value = g_variant_ref_sink (g_variant_new_uint64 (size));
+  wp_payload_writer_add (writer, value);
+
+  return wp_outbox_flush (self->outbox, now, error) && send_payload (self, WP_FRAME_RETIRE, writer, error);
+}
+
 /* The inbox's: other frames wait until the task has ended. */
 static gboolean
 handle_early (const WpFrame *frame,
@@ -173,6 +218,9 @@ next_frame (WpWorker *self,
         }
 
       if (self->outbox != NULL && !wp_outbox_flush (self->outbox, get_now (), error))
+        return FALSE;
+      if (self->n_looked_at != self->n_finished && self->memory.look_at != G_MAXINT64 &&
+          !look_at_memory (self, get_now (), error))
         return FALSE;
       wp_channel_wait_input (self->channel, -1);
     }
@@ -241,6 +289,7 @@ apply_settings (WpWorker      *self,
   g_autoptr (GVariant) settings = NULL;
   g_autoptr (GVariant) cpu_ids = NULL;
   gboolean has_objects = FALSE;
+  guint64 soft_memory_limit = 0;
   gboolean daemonic = TRUE;
   int oom_score_adj = 0;
   int nice = 0;
@@ -268,23 +317,14 @@ apply_settings (WpWorker      *self,
   g_variant_lookup (settings, WP_CONFIGURE_OOM, "i", &oom_score_adj);
   g_variant_lookup (settings, WP_CONFIGURE_TIMED, "b", &self->timed);
   g_variant_lookup (settings, WP_CONFIGURE_OBJECTS, "b", &has_objects);
+  g_variant_lookup (settings, WP_CONFIGURE_SOFT_MEMORY, "t", &soft_memory_limit);
+  g_variant_lookup (settings, WP_CONFIGURE_HARD_MEMORY, "t", &self->hard_memory_limit);
+  wp_memory_watch_init (&self->memory, soft_memory_limit);
   cpu_ids = g_variant_lookup_value (settings, WP_CONFIGURE_CPU_IDS, G_VARIANT_TYPE ("au"));
   /* The process of a thread is its owner's. */
   wp_placement_apply (nice, self->is_thread ? 0 : oom_score_adj, cpu_ids);
 
   return take_place (self, daemonic, error) && (!has_objects || receive_shared_objects (self, error));
-}
-
-static gboolean
-send_payload (WpWorker        *self,
-              WpFrameType      type,
-              WpPayloadWriter *writer,
-              GError         **error)
-{
-  g_autoptr (GPtrArray) body = wp_payload_writer_finish (writer);
-  WpFrameHeader header = { .type = type };
-
-  return wp_channel_send (self->channel, &header, NULL, body, -1, error);
 }
 
 static gboolean
@@ -302,6 +342,21 @@ send_ready (WpWorker *self,
   return send_payload (self, WP_FRAME_READY, writer, error);
 }
 
+/* Instead of what the pool would say of the exit. Takes the reason. */
+static gboolean
+refuse_to_run (WpWorker *self,
+               GError   *reason,
+               GError  **error)
+{
+  g_autoptr (WpPayloadWriter) writer = wp_payload_writer_new ();
+
+  wp_payload_writer_add_error (writer, reason);
+  send_payload (self, WP_FRAME_READY, writer, NULL);
+  g_propagate_error (error, reason);
+
+  return FALSE;
+}
+
 /* The first frame says what this worker is, and brings the board. */
 static gboolean
 configure (WpWorker *self,
@@ -309,6 +364,7 @@ configure (WpWorker *self,
 {
   g_auto (WpFrame) frame = { 0 };
   GError *receive_error = NULL;
+  GError *limit_error = NULL;
   int board_fd = -1;
 
   while (!wp_channel_receive (self->channel, &frame, &board_fd, &receive_error))
@@ -338,6 +394,10 @@ configure (WpWorker *self,
     return set_protocol_error (error, "something before the settings");
   if (!apply_settings (self, &frame, error))
     return FALSE;
+
+  /* What all workers share has been received, and does not count. */
+  if (self->hard_memory_limit > 0 && !wp_memory_limit_set (self->hard_memory_limit, &limit_error))
+    return refuse_to_run (self, limit_error, error);
 
   self->outbox = wp_outbox_new (self->channel, self->board, self->timed);
   self->context = wp_task_context_new (self->id, self->board_is_shared ? self->board : NULL, self->inbox, self->asked);
@@ -390,6 +450,18 @@ set_asked_error (GError **error)
   return FALSE;
 }
 
+/* The pool takes back what a retiring worker holds as soon as it hears of it; one that is too busy for that for very
+ * long has its tasks run here. */
+static void
+wait_for_recall (WpWorker *self,
+                 guint64   sequence)
+{
+  const gint64 deadline = g_get_monotonic_time () + RECALL_PATIENCE_US;
+
+  while (!wp_board_is_claimed (self->board, sequence) && !is_asked (self) && g_get_monotonic_time () < deadline)
+    g_usleep (RECALL_PAUSE_US);
+}
+
 /* The chunk's next task. FALSE without error: the pool has taken back it and what follows. */
 static gboolean
 claim_task (WpWorker *self,
@@ -406,6 +478,8 @@ claim_task (WpWorker *self,
   if (!self->board_is_shared)
     return wp_outbox_announce (self->outbox, now, error);
 
+  if (G_UNLIKELY (self->retiring))
+    wait_for_recall (self, sequence);
   if (!wp_board_claim (self->board, sequence, &offset))
     return FALSE;
   if (offset != expected)
@@ -519,6 +593,8 @@ run_chunk (WpWorker      *self,
         return FALSE;
       if (!last && wp_outbox_is_due (self->outbox, now) && !wp_outbox_flush (self->outbox, now, error))
         return FALSE;
+      if (G_UNLIKELY (now >= self->memory.look_at) && !look_at_memory (self, now, error))
+        return FALSE;
     }
 
   if (claim_error != NULL)
@@ -571,6 +647,7 @@ serve (WpWorker *self,
         case WP_FRAME_RESULTS:
         case WP_FRAME_STARTED:
         case WP_FRAME_OBJECTS:
+        case WP_FRAME_RETIRE:
         default:
           handled = set_protocol_error (error, "a frame that only workers send, or settings twice");
           break;
