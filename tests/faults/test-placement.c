@@ -2,8 +2,10 @@
 
 /* Where and how eagerly workers run. */
 
+#include <linux/ioprio.h>
 #include <sched.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "census.h"
@@ -52,6 +54,47 @@ test_nice (void)
   g_assert_cmpint (nice, ==, MIN (own + 5, 19));
   g_assert_cmpint (getpriority (PRIO_PROCESS, 0), ==, own);
   join_pool (pool);
+}
+
+/* → i: the worker's I/O priority, as ioprio_get() tells it. */
+static GVariant *
+get_io_priority (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
+{
+  return g_variant_new_int32 ((int) syscall (SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0));
+}
+
+static void
+check_io_priority (WpIoPriority io_priority, int nice, int class, int level)
+{
+  g_autoptr (WpWorkerPool) pool = make_pool (1);
+  g_autoptr (GVariant) found = NULL;
+  const long own = syscall (SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0);
+
+  wp_worker_pool_set_io_priority (pool, io_priority);
+  wp_worker_pool_set_nice (pool, nice);
+  found = apply (pool, "get-io-priority", NULL);
+  g_assert_cmpint (IOPRIO_PRIO_CLASS (g_variant_get_int32 (found)), ==, class);
+  if (level >= 0)
+    g_assert_cmpint (IOPRIO_PRIO_DATA (g_variant_get_int32 (found)), ==, level);
+  g_assert_cmpint (syscall (SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0), ==, own);
+  join_pool (pool);
+}
+
+static void
+test_io_priority (void)
+{
+  const long own = syscall (SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0);
+
+  if (own < 0)
+    {
+      g_test_skip ("this kernel has no I/O priorities");
+      return;
+    }
+
+  check_io_priority (WP_IO_PRIORITY_LOW, 0, IOPRIO_CLASS_BE, 7);
+  check_io_priority (WP_IO_PRIORITY_IDLE, 5, IOPRIO_CLASS_IDLE, -1);
+  /* None is set: what counts is derived when the disk is used. */
+  check_io_priority (WP_IO_PRIORITY_DEFAULT, 10, IOPRIO_PRIO_CLASS (own), -1);
 }
 
 static void
@@ -151,6 +194,7 @@ test_bad_cpus (void)
 
 static const FaultTest tests[] = {
   { "/placement/nice", test_nice },
+  { "/placement/io-priority", test_io_priority },
   { "/placement/oom-score-adj", test_oom_score, TRUE },
   { "/placement/cpu-ids", test_cpus },
   { "/placement/cpu-ids/bad", test_bad_cpus },
@@ -161,6 +205,7 @@ main (int argc, char **argv)
 {
   int status;
 
+  wp_register_function ("get-io-priority", get_io_priority, NULL, NULL);
   wp_register_function ("get-placement", get_placement, NULL, NULL);
   wp_register_function ("get-placement-of-worker", get_placement_of_worker, NULL, NULL);
   if (act_as_worker (&status))

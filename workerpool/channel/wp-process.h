@@ -27,6 +27,7 @@ G_BEGIN_DECLS
 #define WP_CONFIGURE_DAEMON    "daemon"    /* b */
 #define WP_CONFIGURE_DEPTH     "depth"     /* u, how many workers there are above */
 #define WP_CONFIGURE_NICE      "nice"      /* i, added to the niceness; absent: 0 */
+#define WP_CONFIGURE_IO_PRIORITY "io-priority" /* i, as ioprio_set() takes it; absent: as it is */
 #define WP_CONFIGURE_OOM       "oom-score-adj" /* i, added to the owner's; absent: 0 */
 #define WP_CONFIGURE_CPU_IDS   "cpu-ids"   /* au, the CPUs that it may use; absent: all that its owner may */
 #define WP_CONFIGURE_TIMED     "timed"     /* b, results carry their times; absent: FALSE */

@@ -97,6 +97,8 @@ send_configuration (WpLink *self, const WpLinkSettings *settings, GError **error
   g_variant_dict_insert (&dict, WP_CONFIGURE_DEPTH, "u", settings->depth);
   if (settings->nice != 0)
     g_variant_dict_insert (&dict, WP_CONFIGURE_NICE, "i", settings->nice);
+  if (settings->io_priority != 0)
+    g_variant_dict_insert (&dict, WP_CONFIGURE_IO_PRIORITY, "i", settings->io_priority);
   if (settings->oom_score_adj != 0)
     g_variant_dict_insert (&dict, WP_CONFIGURE_OOM, "i", settings->oom_score_adj);
   if (settings->timed)

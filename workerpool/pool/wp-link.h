@@ -69,6 +69,7 @@ typedef struct
   gboolean daemon;
   guint depth; /* how many workers there are above it */
   int nice;
+  int io_priority; /* as ioprio_set() takes it; 0: as it is */
   int oom_score_adj;
   GVariant *cpu_ids; /* aau, the sets of CPUs of one worker each, or of all; nullable */
   gboolean timed;    /* results carry their times */

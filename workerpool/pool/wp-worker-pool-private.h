@@ -43,6 +43,7 @@ struct _WpWorkerPool
   guint start_timeout;
   guint grace_period;
   int nice;
+  WpIoPriority io_priority;
   int oom_score_adj;
   GVariant *cpu_ids; /* as the caller gave it */
   gboolean enable_insights;
@@ -59,6 +60,9 @@ struct _WpWorkerPool
 void      wp_worker_pool_settle_copy       (WpWorkerPool *self);
 /* Settles a copy, and takes the lock. */
 GMutexLocker *wp_worker_pool_lock          (WpWorkerPool *self);
+
+/* As ioprio_set() takes it; 0: as it is. */
+int       wp_io_priority_to_kernel         (WpIoPriority io_priority);
 
 /* Settings are read when the pool starts. TRUE: this one may be changed, and the pool is locked until end_change (). */
 gboolean  wp_worker_pool_begin_change      (WpWorkerPool *self, const char *property);

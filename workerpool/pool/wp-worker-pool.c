@@ -107,6 +107,7 @@ enum
   PROP_START_TIMEOUT,
   PROP_GRACE_PERIOD,
   PROP_NICE,
+  PROP_IO_PRIORITY,
   PROP_OOM_SCORE_ADJ,
   PROP_CPU_IDS,
   PROP_ENABLE_INSIGHTS,
@@ -266,6 +267,7 @@ make_engine (WpWorkerPool *self, GError **error)
   config.settings.daemon = self->daemon;
   config.settings.depth = wp_process_get_depth ();
   config.settings.nice = self->nice;
+  config.settings.io_priority = wp_io_priority_to_kernel (self->io_priority);
   config.settings.oom_score_adj = self->oom_score_adj;
   config.settings.cpu_ids = cpu_ids;
   config.settings.timed = self->enable_insights;
@@ -359,6 +361,9 @@ wp_worker_pool_get_property (GObject *object, guint prop_id, GValue *value, GPar
     case PROP_NICE:
       g_value_set_int (value, wp_worker_pool_get_nice (self));
       break;
+    case PROP_IO_PRIORITY:
+      g_value_set_enum (value, wp_worker_pool_get_io_priority (self));
+      break;
     case PROP_OOM_SCORE_ADJ:
       g_value_set_int (value, wp_worker_pool_get_oom_score_adj (self));
       break;
@@ -436,6 +441,9 @@ wp_worker_pool_set_property (GObject *object, guint prop_id, const GValue *value
       break;
     case PROP_NICE:
       wp_worker_pool_set_nice (self, g_value_get_int (value));
+      break;
+    case PROP_IO_PRIORITY:
+      wp_worker_pool_set_io_priority (self, g_value_get_enum (value));
       break;
     case PROP_OOM_SCORE_ADJ:
       wp_worker_pool_set_oom_score_adj (self, g_value_get_int (value));
@@ -655,6 +663,18 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
    */
   properties[PROP_NICE] =
       g_param_spec_int ("nice", NULL, NULL, -20, 19, 0, writable);
+  /**
+   * WpWorkerPool:io-priority: (attributes org.gtk.Property.get=wp_worker_pool_get_io_priority org.gtk.Property.set=wp_worker_pool_set_io_priority)
+   *
+   * When the workers get to use the disks, as by ioprio_set(2). By default the kernel derives it from
+   * [property@WorkerPool:nice], which leaves background work a share; with `WP_IO_PRIORITY_IDLE` it gets
+   * none while somebody else uses the disk. It counts where the disk's I/O scheduler knows priorities,
+   * as BFQ and mq-deadline do, and for what is not written behind by the page cache.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_IO_PRIORITY] =
+      g_param_spec_enum ("io-priority", NULL, NULL, WP_TYPE_IO_PRIORITY, WP_IO_PRIORITY_DEFAULT, writable);
   /**
    * WpWorkerPool:oom-score-adj: (attributes org.gtk.Property.get=wp_worker_pool_get_oom_score_adj org.gtk.Property.set=wp_worker_pool_set_oom_score_adj)
    *

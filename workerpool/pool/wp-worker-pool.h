@@ -8,6 +8,27 @@
 
 G_BEGIN_DECLS
 
+/**
+ * WpIoPriority:
+ * @WP_IO_PRIORITY_DEFAULT: as the kernel derives it from the niceness, or as the owner's, where that was set
+ * @WP_IO_PRIORITY_LOW: after all others that are not idle: the last of the best-effort class
+ * @WP_IO_PRIORITY_IDLE: only when nobody else uses the disk: the idle class
+ *
+ * When workers get to read from disks and to write to them.
+ *
+ * Since: 1.0
+ */
+typedef enum
+{
+  WP_IO_PRIORITY_DEFAULT,
+  WP_IO_PRIORITY_LOW,
+  WP_IO_PRIORITY_IDLE,
+} WpIoPriority;
+
+#define WP_TYPE_IO_PRIORITY (wp_io_priority_get_type ())
+WP_PUBLIC
+GType wp_io_priority_get_type (void);
+
 #define WP_TYPE_WORKER_POOL (wp_worker_pool_get_type ())
 WP_PUBLIC
 G_DECLARE_FINAL_TYPE (WpWorkerPool, wp_worker_pool, WP, WORKER_POOL, GObject)
@@ -63,6 +84,10 @@ WP_PUBLIC
 int                 wp_worker_pool_get_nice             (WpWorkerPool *self);
 WP_PUBLIC
 void                wp_worker_pool_set_nice             (WpWorkerPool *self, int nice);
+WP_PUBLIC
+WpIoPriority        wp_worker_pool_get_io_priority      (WpWorkerPool *self);
+WP_PUBLIC
+void                wp_worker_pool_set_io_priority      (WpWorkerPool *self, WpIoPriority io_priority);
 WP_PUBLIC
 int                 wp_worker_pool_get_oom_score_adj    (WpWorkerPool *self);
 WP_PUBLIC

@@ -3,8 +3,11 @@
 #include "worker/wp-placement.h"
 
 #include <errno.h>
+#include <linux/ioprio.h>
 #include <sched.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define OOM_SCORE_ADJ "/proc/self/oom_score_adj"
 #define OOM_SCORE_ADJ_MAX 1000
@@ -26,6 +29,13 @@ add_nice (int increment)
   before = getpriority (PRIO_PROCESS, 0);
   if (errno != 0 || setpriority (PRIO_PROCESS, 0, before + increment) != 0)
     log_refusal ("niceness", g_strerror (errno));
+}
+
+static void
+set_io_priority (int io_priority)
+{
+  if (syscall (SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, io_priority) != 0)
+    log_refusal ("io-priority", g_strerror (errno));
 }
 
 static void
@@ -69,12 +79,14 @@ set_cpus (GVariant *cpu_ids)
 }
 
 void
-wp_placement_apply (int nice, int oom_score_adj, GVariant *cpu_ids)
+wp_placement_apply (int nice, int io_priority, int oom_score_adj, GVariant *cpu_ids)
 {
   if (cpu_ids != NULL)
     set_cpus (cpu_ids);
   if (nice != 0)
     add_nice (nice);
+  if (io_priority != 0)
+    set_io_priority (io_priority);
   if (oom_score_adj != 0)
     add_oom_score (oom_score_adj);
 }

@@ -291,6 +291,7 @@ apply_settings (WpWorker      *self,
   gboolean has_objects = FALSE;
   guint64 soft_memory_limit = 0;
   gboolean daemonic = TRUE;
+  int io_priority = 0;
   int oom_score_adj = 0;
   int nice = 0;
   GError *read_error = NULL;
@@ -314,6 +315,7 @@ apply_settings (WpWorker      *self,
   g_variant_lookup (settings, WP_CONFIGURE_DAEMON, "b", &daemonic);
   g_variant_lookup (settings, WP_CONFIGURE_DEPTH, "u", &self->depth);
   g_variant_lookup (settings, WP_CONFIGURE_NICE, "i", &nice);
+  g_variant_lookup (settings, WP_CONFIGURE_IO_PRIORITY, "i", &io_priority);
   g_variant_lookup (settings, WP_CONFIGURE_OOM, "i", &oom_score_adj);
   g_variant_lookup (settings, WP_CONFIGURE_TIMED, "b", &self->timed);
   g_variant_lookup (settings, WP_CONFIGURE_OBJECTS, "b", &has_objects);
@@ -322,7 +324,7 @@ apply_settings (WpWorker      *self,
   wp_memory_watch_init (&self->memory, soft_memory_limit);
   cpu_ids = g_variant_lookup_value (settings, WP_CONFIGURE_CPU_IDS, G_VARIANT_TYPE ("au"));
   /* The process of a thread is its owner's. */
-  wp_placement_apply (nice, self->is_thread ? 0 : oom_score_adj, cpu_ids);
+  wp_placement_apply (nice, io_priority, self->is_thread ? 0 : oom_score_adj, cpu_ids);
 
   return take_place (self, daemonic, error) && (!has_objects || receive_shared_objects (self, error));
 }
