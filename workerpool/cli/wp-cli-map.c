@@ -565,11 +565,10 @@ start (Run *run, GError **error)
   run->pool = wp_worker_pool_new (run->options.n_jobs);
   if (run->options.host != NULL)
     wp_worker_pool_set_host (run->pool, (const char *const *) run->options.host);
-  wp_worker_pool_set_enable_insights (run->pool, run->job_file != NULL);
   if (run->options.start_timeout != 0)
     wp_worker_pool_set_start_timeout (run->pool, run->options.start_timeout);
-  if (run->options.insights)
-    wp_worker_pool_set_enable_insights (run->pool, TRUE);
+  /* The job log shows when each task ran. */
+  wp_worker_pool_set_enable_insights (run->pool, run->options.insights || run->job_file != NULL);
 
   wp_task_options_set_ordered (task_options, !run->options.unordered);
   wp_task_options_set_chunk_size (task_options, run->options.chunk_size);
