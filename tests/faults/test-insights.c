@@ -324,7 +324,6 @@ test_longest (void)
   g_autoptr (GVariant) insights = NULL;
   g_autoptr (GVariant) durations = NULL;
   g_autoptr (GVariant) args = NULL;
-  g_autoptr (GVariant) results = NULL;
   g_autoptr (GError) error = NULL;
   g_auto (Outcome) held = { 0 };
   gint64 since;
@@ -400,6 +399,32 @@ test_killed (void)
       wp_worker_pool_set_launcher (over_pipes, launcher);
       check_killed (over_pipes, max_retries);
     }
+}
+
+/* A task that ends with its worker has worked until then, and is among the longest. */
+static void
+test_timed_out (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_watched_pool (1);
+  g_autoptr (WpTaskOptions) options = wp_task_options_new ();
+  g_autoptr (GVariant) insights = NULL;
+  g_autoptr (GVariant) result = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autofree const char **args = NULL;
+  const gint64 earliest = g_get_monotonic_time ();
+
+  wp_task_options_set_task_timeout (options, 100);
+  result = wp_worker_pool_apply (pool, "hold", g_variant_new ("(uu)", RUNNING, GATE), options, NULL, &error);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
+  apply_pid (pool);
+  join_pool (pool);
+  insights = get_insights (pool);
+  assert_adds_up (insights, 1, earliest);
+  g_assert_cmpuint (count_tasks (insights), ==, 1);
+  g_assert_cmpfloat (look_up (insights, "total_working_time"), >=, 0.1 - ROUNDING);
+  g_assert_true (g_variant_lookup (insights, "top_5_max_task_args", "^a&s", &args));
+  g_assert_cmpuint (g_strv_length ((char **) args), ==, 2);
+  g_assert_cmpstr (args[0], ==, "(0, 1)");
 }
 
 static gpointer
@@ -532,6 +557,7 @@ static const FaultTest tests[] = {
   { "/insights/percentiles/are-those-of-the-results", test_percentiles },
   { "/insights/longest/have-their-arguments", test_longest },
   { "/insights/killed/add-up", test_killed, TRUE },
+  { "/insights/timed-out/counts-as-work", test_timed_out, TRUE },
   { "/insights/while-running/from-any-thread", test_while_running },
   { "/insights/property/is-notified", test_notified },
   { "/insights/nested/add-up", test_nested },
