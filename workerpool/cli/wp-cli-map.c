@@ -573,6 +573,9 @@ start (Run *run, GError **error)
   wp_task_options_set_ordered (task_options, !run->options.unordered);
   wp_task_options_set_chunk_size (task_options, run->options.chunk_size);
   wp_task_options_set_max_retries (task_options, run->options.max_retries);
+  wp_task_options_set_retry_delay (task_options, run->options.retry_delay);
+  if (run->options.retry_backoff > 0)
+    wp_task_options_set_retry_backoff (task_options, run->options.retry_backoff);
   wp_task_options_set_on_error (task_options, run->options.on_error);
 
   run->batch = wp_worker_pool_start_batch (run->pool, run->options.function, task_options, error);

@@ -12,6 +12,10 @@
 #define MAX_CHUNK_SIZE 32768
 /* Seconds. No host takes a day to start: that is a typing error, too. */
 #define MAX_START_TIMEOUT 86400
+/* In seconds: a day, as the library has it. */
+#define MAX_RETRY_DELAY 86400
+/* More is a typing error. */
+#define MAX_RETRY_BACKOFF 1000
 
 static gboolean
 parse_number (const char *name,
@@ -79,18 +83,61 @@ parse_max_retries (const char *name, const char *value, gpointer data, GError **
   return parse_number (name, value, 0, G_MAXUINT, &((WpCliOptions *) data)->max_retries, error);
 }
 
+/* g_ascii_strtod () also takes signs, exponents, hexadecimal numbers and infinities. */
+static gboolean
+parse_decimal (const char *value, double *number)
+{
+  const gboolean is_decimal = *value != '\0' && value[strspn (value, "0123456789.")] == '\0';
+  char *end = NULL;
+
+  *number = is_decimal ? g_ascii_strtod (value, &end) : 0;
+
+  return is_decimal && *end == '\0';
+}
+
+static gboolean
+parse_retry_delay (const char *name, const char *value, gpointer data, GError **error)
+{
+  double seconds;
+
+  if (!parse_decimal (value, &seconds) || seconds > MAX_RETRY_DELAY)
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                   "%s takes a number of seconds from 0 to %d, not “%s”", name, MAX_RETRY_DELAY, value);
+      return FALSE;
+    }
+
+  ((WpCliOptions *) data)->retry_delay = (guint) (seconds * 1000 + 0.5);
+  return TRUE;
+}
+
+static gboolean
+parse_retry_backoff (const char *name, const char *value, gpointer data, GError **error)
+{
+  double factor;
+
+  if (!parse_decimal (value, &factor) || factor < 1 || factor > MAX_RETRY_BACKOFF)
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                   "%s takes a factor from 1 to %d, not “%s”", name, MAX_RETRY_BACKOFF, value);
+      return FALSE;
+    }
+
+  ((WpCliOptions *) data)->retry_backoff = factor;
+  return TRUE;
+}
+
 gboolean
 wp_cli_parse_start_timeout (const char *name,
                             const char *value,
                             guint      *milliseconds,
                             GError    **error)
 {
-  /* g_ascii_strtod () also takes signs, exponents, hexadecimal numbers and infinities. */
-  const gboolean is_decimal = *value != '\0' && value[strspn (value, "0123456789.")] == '\0';
-  char *end = NULL;
-  const double rounded = is_decimal ? g_ascii_strtod (value, &end) * 1000 + 0.5 : 0;
+  double seconds;
+  const gboolean is_decimal = parse_decimal (value, &seconds);
+  const double rounded = seconds * 1000 + 0.5;
 
-  if (!is_decimal || *end != '\0' || rounded < 1 || rounded >= MAX_START_TIMEOUT * 1000.0 + 1)
+  if (!is_decimal || rounded < 1 || rounded >= MAX_START_TIMEOUT * 1000.0 + 1)
     {
       g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                    "%s takes a number of seconds from 0.001 to %d, not “%s”", name,
@@ -248,6 +295,10 @@ wp_cli_options_parse (WpCliOptions *self, int argc, char *argv[], GError **error
     { "unordered", 0, 0, G_OPTION_ARG_NONE, &self->unordered, "Print results as they come", NULL },
     { "max-retries", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, parse_max_retries,
       "Run a task again up to N times when its worker died (default 0)", "N" },
+    { "retry-delay", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, parse_retry_delay,
+      "Wait before a task runs again (default 0)", "SECONDS" },
+    { "retry-backoff", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, parse_retry_backoff,
+      "By which factor each retry of a task waits longer (default 1)", "FACTOR" },
     { "on-error", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, parse_on_error,
       "After a failed task, stop or continue (the default)", "WHAT" },
     { "host", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, parse_host,

@@ -25,6 +25,8 @@ typedef struct
   guint n_jobs;     /* 0: one for each CPU */
   guint chunk_size; /* 0: automatic */
   guint max_retries;
+  guint retry_delay;    /* ms */
+  double retry_backoff; /* 0: the default of the options */
   guint start_timeout; /* ms; 0: the default of the pool */
   gboolean unordered;
   gboolean insights;
