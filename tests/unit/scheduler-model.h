@@ -1213,11 +1213,11 @@ on_action (Model *model, const WpAction *action)
     }
 }
 
-/* An idle worker must not wait for ever beside a busy one. */
+/* An idle worker must not wait for ever beside a busy one, nor one that could be started. */
 static void
-expect_balance (Model *model, gint64 deadline)
+expect_balance (Model *model, gboolean any_absent, gint64 deadline)
 {
-  if (!is_any_idle (model))
+  if (!is_any_idle (model) && !(any_absent && count_starting (model) == 0))
     return;
 
   for (guint i = 0; i < model->config.n_jobs; i++)
@@ -1239,7 +1239,9 @@ expect_balance (Model *model, gint64 deadline)
           willing |= !chunk->refused && !chunk->batch->cancelled && n > (chunk == current);
         }
 
-      if (willing && n_unreported > 1)
+      if (willing && n_unreported > 1 && !is_any_idle (model) && model->n_failed_starts > 0)
+        expect (deadline < G_MAXINT64);
+      else if (willing && n_unreported > 1)
         expect (deadline <= worker->since + WP_RECALL_AFTER_NS);
     }
 }
@@ -1365,7 +1367,7 @@ expect_rest (Model *model)
     }
   else
     {
-      expect_balance (model, deadline);
+      expect_balance (model, any_absent, deadline);
     }
 }
 

@@ -23,8 +23,8 @@
 #define N_HISTORIES 100000
 #endif
 
-/* A worker that lives for one task makes three of them. */
-#define MAX_ROUNDS (4 * MAX_BATCHES * MAX_TASKS)
+/* A worker that lives for one task makes three of them, and a task may run four times. */
+#define MAX_ROUNDS (4 * 4 * MAX_BATCHES * MAX_TASKS)
 
 static char replay_hint[128];
 

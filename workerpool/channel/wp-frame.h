@@ -44,7 +44,11 @@ typedef enum
   WP_FRAME_STOP,          /* pool → worker: end after the chunks already sent */
   WP_FRAME_OBJECTS,       /* pool → worker, second if CONFIGURE says so: the shared objects, a payload of one record */
   WP_FRAME_RETIRE,        /* worker → pool, once: another should take its place; its memory in bytes (t) in the body */
-  WP_FRAME_LAST = WP_FRAME_RETIRE,
+  WP_FRAME_INITIALIZED,   /* worker → pool, after READY where there is an init function: how that ended; the body is
+                             empty, or holds its error */
+  WP_FRAME_EXIT_RESULT,   /* worker → pool, after STOP where there is an exit function: its value or error, or an empty
+                             body when it returned none */
+  WP_FRAME_LAST = WP_FRAME_EXIT_RESULT,
 } WpFrameType;
 
 typedef enum

@@ -29,6 +29,8 @@ G_BEGIN_DECLS
 #define WP_CONFIGURE_NICE      "nice"      /* i, added to the niceness; absent: 0 */
 #define WP_CONFIGURE_IO_PRIORITY "io-priority" /* i, as ioprio_set() takes it; absent: as it is */
 #define WP_CONFIGURE_OOM       "oom-score-adj" /* i, added to the owner's; absent: 0 */
+#define WP_CONFIGURE_INIT      "init"      /* s, the function to call before the first task; absent: none */
+#define WP_CONFIGURE_EXIT      "exit"      /* s, the function to call after the last task; absent: none */
 #define WP_CONFIGURE_CPU_IDS   "cpu-ids"   /* au, the CPUs that it may use; absent: all that its owner may */
 #define WP_CONFIGURE_TIMED     "timed"     /* b, results carry their times; absent: FALSE */
 #define WP_CONFIGURE_SOFT_MEMORY "soft-memory-limit" /* t, bytes; absent: none */

@@ -275,7 +275,8 @@ bereave_workers (WpForkserver *self,
 
 /* Messages */
 
-/* The kernel says which process a pidfd is of. */
+/* The kernel says which process a pidfd is of: no process any more, if the server has waited for it already. A signal that
+ * is sent by such a one reaches nobody. */
 static gboolean
 is_pidfd_of (int fd,
              int pid)
@@ -284,7 +285,8 @@ is_pidfd_of (int fd,
   g_autofree char *wanted = g_strdup_printf ("\nPid:\t%d\n", pid);
   g_autofree char *info = NULL;
 
-  return g_file_get_contents (path, &info, NULL, NULL) && strstr (info, wanted) != NULL;
+  return g_file_get_contents (path, &info, NULL, NULL) &&
+         (strstr (info, wanted) != NULL || strstr (info, "\nPid:\t-1\n") != NULL);
 }
 
 static gboolean

@@ -138,7 +138,10 @@ describe_failure (WpEngine *self, WpJob *job, const WpAction *action)
                           action->first, get_function_name (job),
                           action->attempt > 0 ? ", which had been run before" : "");
     case WP_FAIL_NO_WORKER:
-      return g_error_new (WP_ERROR, WP_ERROR_START_FAILED, "no worker could be started for “%s”: %s",
+      /* What an init function returned is the caller's to know. */
+      return g_error_new (self->start_error_is_init ? self->start_error->domain : WP_ERROR,
+                          self->start_error_is_init ? self->start_error->code : WP_ERROR_START_FAILED,
+                          "no worker could be started for “%s”: %s",
                           get_function_name (job),
                           self->start_error != NULL ? self->start_error->message
                                                     : "each of them ended before it ran a task");
@@ -453,8 +456,12 @@ run_action (WpEngine *self, const WpAction *action)
       break;
 
     case WP_ACTION_KILL_WORKER:
+      if (wp_engine_spare (self, link))
+        break;
       link->unwanted |= self->state != ENGINE_RUNNING || link->state == WP_LINK_LAUNCHING ||
-                        link->state == WP_LINK_STARTING;
+                        link->state == WP_LINK_STARTING || link->state == WP_LINK_INITIALIZING;
+      if (link->state == WP_LINK_STOPPING)
+        wp_engine_expire_exit (self, link);
       wp_engine_signal_later (self, link, action->signal);
       break;
 

@@ -2,6 +2,8 @@
 
 #include "pool/wp-engine-private.h"
 
+#include <signal.h>
+
 #include "channel/wp-error.h"
 #include "launch/wp-thread-launcher.h"
 
@@ -14,6 +16,18 @@ check_start (WpEngine *self, WpLink *link, gint64 now)
     return;
 
   link->start_deadline = 0;
+  if (link->state == WP_LINK_INITIALIZING)
+    {
+      wp_engine_expire_init (self, link);
+      return;
+    }
+  if (link->state == WP_LINK_STOPPING)
+    {
+      wp_engine_expire_exit (self, link);
+      wp_engine_signal_later (self, link, SIGKILL);
+      return;
+    }
+
   wp_engine_give_up_on (self, link,
                         g_error_new (WP_ERROR, WP_ERROR_START_FAILED,
                                      "did not report in within %u ms (start-timeout); is its host a "

@@ -215,18 +215,11 @@ take_ready (WpEngine *self, WpLink *link, GBytes *payload, GError **error)
   state = link->state;
   if (state == WP_LINK_STARTING)
     {
-      link->state = WP_LINK_READY;
-      link->busy_until = wp_engine_now ();
-      if (self->insights != NULL)
-        wp_insights_ready (self->insights, link->id, link->busy_until);
       /* A fork server has said by now which process this is. */
       if (link->pid == 0)
         link->pid = wp_worker_process_get_pid (link->process);
       link->start_deadline = 0;
-      wp_scheduler_worker_ready (self->scheduler, link->id, link->board != NULL);
-      if (self->pool != NULL)
-        self->observer->worker_started (self->pool, link->id, link->pid);
-      wp_engine_pump (self);
+      wp_engine_begin_init (self, link);
     }
   wp_engine_unlock (self);
 
@@ -333,6 +326,12 @@ take_frame (WpEngine *self, WpLink *link, WpFrame *frame, GError **error)
       return wp_results_head_decode (&results, frame->head, frame->header.head_length, error) &&
              split_body (self, link, &frame->header, results.n_results, frame->body, &payload, &times, error) &&
              take_results (self, link, &frame->header, &results, payload, times, FALSE, error);
+
+    case WP_FRAME_INITIALIZED:
+      return wp_engine_take_initialized (self, link, frame->body, error);
+
+    case WP_FRAME_EXIT_RESULT:
+      return wp_engine_take_exit_result (self, link, frame->body, error);
 
     case WP_FRAME_STARTED:
       return wp_task_head_decode (&task, frame->head, frame->header.head_length, error) &&

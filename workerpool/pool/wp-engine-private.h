@@ -55,6 +55,9 @@ struct _WpEngine
   guint64 n_jobs_submitted;
   guint64 n_applies; /* of ordered tasks */
   GError *start_error; /* why the last worker did not come up */
+  gboolean start_error_is_init; /* its init function did not want it */
+  GPtrArray *exit_results; /* GVariant */
+  GError *exit_error;  /* the first */
   WpJob *to_wake; /* a reference; its waiting threads are woken when the lock is released */
   GArray *stop_calls;  /* WpEngineCall */
 
@@ -133,6 +136,20 @@ void         wp_engine_borrow_link      (WpEngine *self, WpLink *link, WpJob *jo
 void         wp_engine_watch_tasks      (WpEngine *self, WpLink *link, const WpJob *job);
 /* Ends what takes too long, starts and tasks; returns when to look again. For the engine's thread. */
 gint64       wp_engine_check_deadlines  (WpEngine *self, gint64 now);
+/* The frames of init and exit functions. */
+gboolean     wp_engine_take_initialized (WpEngine *self, WpLink *link, GBytes *body, GError **error);
+gboolean     wp_engine_take_exit_result (WpEngine *self, WpLink *link, GBytes *body, GError **error);
+/* The worker has reported in. With the lock. */
+void         wp_engine_begin_init       (WpEngine *self, WpLink *link);
+/* The worker is not needed any more before it was ready. TRUE: it may have begun its init function, and is asked to end
+ * instead of being killed in the middle. With the lock. */
+gboolean     wp_engine_spare            (WpEngine *self, WpLink *link);
+/* The init function has taken too long. With the lock. */
+void         wp_engine_expire_init      (WpEngine *self, WpLink *link);
+/* It is killed because it did not end when it was asked to. With the lock. */
+void         wp_engine_expire_exit      (WpEngine *self, WpLink *link);
+/* The worker has ended for this reason; says when that was in the middle of such a function. With the lock. */
+GError      *wp_engine_explain_end      (WpEngine *self, WpLink *link, GError *reason);
 /* Ends the polling of the threads that have borrowed a link. */
 void         wp_engine_recall_links     (WpEngine *self);
 /* For the engine's thread: becomes the link's reader, waiting for it to be returned. */

@@ -55,8 +55,9 @@ report_gone (WpEngine *self, WpLink *link, GError *reason)
   if (self->insights != NULL)
     wp_insights_ended (self->insights, link->id, wp_engine_now ());
 
-  if (link->state == WP_LINK_LAUNCHING || link->state == WP_LINK_STARTING)
+  if (link->state == WP_LINK_LAUNCHING || link->state == WP_LINK_STARTING || link->state == WP_LINK_INITIALIZING)
     {
+      self->start_error_is_init = link->init_failed;
       g_clear_error (&self->start_error);
       self->start_error = g_error_copy (reason);
     }
@@ -110,7 +111,7 @@ on_process_ended (GObject *object, GAsyncResult *result, gpointer user_data)
   wp_engine_stop_reading (self, link);
   asked = link->unwanted || (link->state == WP_LINK_STOPPING && link->cause == NULL && status == 0);
   pid = link->pid;
-  reason = wp_link_describe_exit (link, status);
+  reason = wp_engine_explain_end (self, link, wp_link_describe_exit (link, status));
   if (self->pool != NULL)
     self->observer->worker_exited (self->pool, link->id, pid,
                                    asked ? NULL : reason);
@@ -132,7 +133,7 @@ launch (WpEngine *self, WpLink *link)
   if (self->insights != NULL)
     wp_insights_launched (self->insights, link->id, link->launched);
   link->interrupted = (WpTaskTimes){ 0 };
-  if (link->signal != 0)
+  if (link->signal != 0 || link->stop_sent)
     {
       /* Ended before it began. */
       report_gone (self, link,
@@ -166,6 +167,8 @@ launch (WpEngine *self, WpLink *link)
     g_queue_push_tail (&self->signals, GUINT_TO_POINTER (link->id));
   else
     {
+      if (link->stop_sent)
+        wp_link_send_stop (link);
       wp_engine_update_polling (self, link);
       link->start_deadline = wp_engine_now () + self->config.start_timeout * G_GINT64_CONSTANT (1000000);
       wp_engine_wake_at (self, link->start_deadline);

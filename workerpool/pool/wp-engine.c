@@ -82,6 +82,16 @@ wp_engine_unlock (WpEngine *self)
     }
 }
 
+/* An exit function has its own time, or any. */
+static gint64
+get_stop_grace (const WpEngineConfig *config)
+{
+  if (config->settings.exit_function == NULL)
+    return STOP_GRACE_NS;
+
+  return config->exit_timeout > 0 ? config->exit_timeout * G_GINT64_CONSTANT (1000000) : G_MAXINT64;
+}
+
 WpEngine *
 wp_engine_new (const WpEngineConfig *config, const WpEngineObserver *observer, gpointer pool)
 {
@@ -90,8 +100,11 @@ wp_engine_new (const WpEngineConfig *config, const WpEngineObserver *observer, g
     .n_jobs = config->n_jobs,
     .depth = WP_BOARD_SLOTS,
     .cancel_grace = grace,
-    .stop_grace = STOP_GRACE_NS,
     .order_tasks = config->order_tasks,
+    .stop_grace = get_stop_grace (config),
+    .lifespan = config->lifespan,
+    .idle_timeout = config->idle_timeout * G_GINT64_CONSTANT (1000000),
+    .min_workers = config->min_workers,
   };
   WpEngine *self = g_new0 (WpEngine, 1);
 
@@ -102,6 +115,9 @@ wp_engine_new (const WpEngineConfig *config, const WpEngineObserver *observer, g
     self->config.settings.cpu_ids = g_variant_ref (config->settings.cpu_ids);
   if (config->settings.shared_objects != NULL)
     wp_shared_objects_ref (config->settings.shared_objects);
+  self->config.settings.init_function = g_strdup (config->settings.init_function);
+  self->config.settings.exit_function = g_strdup (config->settings.exit_function);
+  self->exit_results = g_ptr_array_new_with_free_func ((GDestroyNotify) g_variant_unref);
   self->observer = observer;
   self->pool = pool;
   g_mutex_init (&self->lock);
@@ -167,6 +183,10 @@ wp_engine_unref (WpEngine *self)
   wp_scheduler_free (self->scheduler);
   g_clear_pointer (&self->insights, wp_insights_free);
   g_clear_error (&self->start_error);
+  g_clear_error (&self->exit_error);
+  g_ptr_array_unref (self->exit_results);
+  g_free (self->config.settings.init_function);
+  g_free (self->config.settings.exit_function);
   g_object_unref (self->config.launcher);
   g_clear_pointer (&self->config.settings.cpu_ids, g_variant_unref);
   g_clear_pointer (&self->config.settings.shared_objects, wp_shared_objects_unref);

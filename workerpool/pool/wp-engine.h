@@ -33,6 +33,11 @@ typedef struct
   gboolean order_tasks;
   guint start_timeout; /* ms */
   guint grace_period;  /* ms */
+  guint init_timeout;  /* ms; 0: none */
+  guint exit_timeout;  /* ms; 0: none */
+  guint lifespan;      /* tasks; 0: any number */
+  guint idle_timeout;  /* ms; 0: none */
+  guint min_workers;
   WpLauncher *launcher;
 } WpEngineConfig;
 
@@ -69,6 +74,8 @@ void      wp_engine_cancel       (WpEngine *self, WpJob *job);
 guint64   wp_engine_get_window   (WpEngine *self, WpJob *job);
 void      wp_engine_drain        (WpEngine *self);
 void      wp_engine_terminate    (WpEngine *self);
+/* What the exit functions have returned so far, in the order in which they ended. (transfer full): "av", not floating. */
+GVariant *wp_engine_get_exit_results (WpEngine *self);
 void      wp_engine_get_counts   (WpEngine *self, guint *n_workers, guint *n_busy, guint64 *n_queued);
 
 /* NULL: without insights. (transfer full): not floating */
@@ -82,6 +89,8 @@ void      wp_engine_call         (WpEngine *self, GFunc func, gpointer data);
 gboolean  wp_engine_wait_stopped (WpEngine *self, GCancellable *cancellable, GError **error);
 /* The same, but for the thread, and no longer than until that monotonic time in microseconds. */
 void      wp_engine_wait_stopped_until (WpEngine *self, gint64 end_time);
+/* FALSE, with the first failure of an exit function, when one has failed. */
+gboolean  wp_engine_check_exit   (WpEngine *self, GError **error);
 /* Calls func (data) in the engine's thread as its last act, or here when it has stopped already. */
 void      wp_engine_call_stopped (WpEngine *self, GFunc func, gpointer data);
 /* The calling thread is the engine's own. */

@@ -35,7 +35,7 @@ return_join (gpointer data)
   g_cancellable_disconnect (cancellable, join->handler);
 
   /* At the end of the pool the thread is about to return, so that this does not wait. */
-  if (wp_engine_wait_stopped (join->engine, cancellable, &error))
+  if (wp_engine_wait_stopped (join->engine, cancellable, &error) && wp_engine_check_exit (join->engine, &error))
     g_task_return_boolean (join->task, TRUE);
   else
     g_task_return_error (join->task, error);

@@ -36,6 +36,9 @@ wp_link_reset (WpLink *self)
   self->writing = FALSE;
   self->unwanted = FALSE;
   self->retiring = FALSE;
+  self->stop_sent = FALSE;
+  self->init_failed = FALSE;
+  self->has_exit_result = FALSE;
   self->start_deadline = 0;
   self->task_deadline = G_MAXINT64;
   self->started_sequence = 0;
@@ -95,6 +98,10 @@ send_configuration (WpLink *self, const WpLinkSettings *settings, GError **error
   g_variant_dict_insert (&dict, WP_CONFIGURE_WORKER_ID, "u", self->id);
   g_variant_dict_insert (&dict, WP_CONFIGURE_DAEMON, "b", settings->daemon);
   g_variant_dict_insert (&dict, WP_CONFIGURE_DEPTH, "u", settings->depth);
+  if (settings->init_function != NULL)
+    g_variant_dict_insert (&dict, WP_CONFIGURE_INIT, "s", settings->init_function);
+  if (settings->exit_function != NULL)
+    g_variant_dict_insert (&dict, WP_CONFIGURE_EXIT, "s", settings->exit_function);
   if (settings->nice != 0)
     g_variant_dict_insert (&dict, WP_CONFIGURE_NICE, "i", settings->nice);
   if (settings->io_priority != 0)

@@ -19,6 +19,7 @@ typedef enum
   WP_LINK_ABSENT,
   WP_LINK_LAUNCHING, /* the launcher is at work, or about to be */
   WP_LINK_STARTING,  /* there is a process, which has not reported in */
+  WP_LINK_INITIALIZING, /* it has reported in, and runs its init function */
   WP_LINK_READY,
   WP_LINK_STOPPING,  /* it was asked to end */
 } WpLinkState;
@@ -49,11 +50,14 @@ typedef struct
   int signal;       /* to be sent by the engine's thread, or 0 */
   gboolean retiring; /* it has asked to be replaced */
   guint64 hard_memory_limit; /* bytes, 0: none */
+  gboolean stop_sent; /* before it was ready: it runs its init and its exit function, and ends */
   gboolean unwanted; /* it is killed because it is not needed any more, not for what it did */
   gint64 launched;   /* when its start began, ns */
   gint64 busy_until; /* no task that it has not reported began earlier, ns */
   WpTaskTimes interrupted; /* of the task that it ran when it died, until the next launch; not known: 0 */
-  gint64 start_deadline;
+  gboolean init_failed; /* it has told so, or was told to end because of it */
+  gboolean has_exit_result; /* its exit function has ended, one way or the other */
+  gint64 start_deadline; /* of the start or the init function; 0: none */
   gint64 task_deadline; /* before it no task of the worker has run too long; G_MAXINT64: none can */
   GError *cause;    /* why the pool ended it, or what it did wrong; NULL: it ended by itself */
 
@@ -71,6 +75,8 @@ typedef struct
   int nice;
   int io_priority; /* as ioprio_set() takes it; 0: as it is */
   int oom_score_adj;
+  char *init_function; /* nullable */
+  char *exit_function; /* nullable */
   GVariant *cpu_ids; /* aau, the sets of CPUs of one worker each, or of all; nullable */
   gboolean timed;    /* results carry their times */
   guint64 soft_memory_limit; /* bytes, 0: none */

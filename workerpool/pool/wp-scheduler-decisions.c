@@ -173,15 +173,37 @@ prefetch (WpScheduler *scheduler, gint64 now, WpAction *action)
   return TRUE;
 }
 
-static gboolean
-wants_start (const WpScheduler *scheduler)
+/* When somebody may next take work from a busy worker; G_MAXINT64: it has none to give. */
+static gint64
+get_recall_time (const WpScheduler *scheduler)
 {
-  if (scheduler->config.order_tasks)
-    return scheduler->n_pending > 0 && wp_scheduler_find_absent_bound (scheduler) != NULL;
+  const WpSchedulerWorker *worker;
 
-  return scheduler->n_in_state[WP_SCHEDULER_WORKER_ABSENT] > 0 &&
-         scheduler->n_pending >
-             (guint64) scheduler->idle.length + scheduler->n_in_state[WP_SCHEDULER_WORKER_STARTING];
+  if (scheduler->n_pending > 0 || scheduler->recallable.head == NULL)
+    return G_MAXINT64;
+
+  worker = scheduler->recallable.head->data;
+
+  return wp_scheduler_add_time (worker->since, WP_RECALL_AFTER_NS);
+}
+
+/* When a worker is missing. Mostly now, because there are more tasks than workers that have none; or in a while, when
+ * tasks that were sent ahead would have to wait behind a long one: others were ending at the time. G_MAXINT64: never. */
+static gint64
+get_start_time (const WpScheduler *scheduler)
+{
+  const guint64 n_free = (guint64) scheduler->idle.length + scheduler->n_in_state[WP_SCHEDULER_WORKER_STARTING];
+
+  if (scheduler->n_in_state[WP_SCHEDULER_WORKER_ABSENT] == 0)
+    return G_MAXINT64;
+
+  if (scheduler->config.order_tasks)
+    return scheduler->n_pending > 0 && wp_scheduler_find_absent_bound (scheduler) != NULL ? G_MININT64 : G_MAXINT64;
+
+  if (scheduler->n_pending > n_free)
+    return G_MININT64;
+
+  return n_free == 0 ? get_recall_time (scheduler) : G_MAXINT64;
 }
 
 /* From a failed start until one succeeds: one at a time, and after a pause while other workers do
@@ -204,7 +226,7 @@ start_missing (WpScheduler *scheduler, gint64 now, WpAction *action)
   guint word = 0;
   WpSchedulerWorker *worker;
 
-  if (!wants_start (scheduler) || !may_start (scheduler, now))
+  if (get_start_time (scheduler) > now || !may_start (scheduler, now))
     return FALSE;
 
   while (scheduler->absent[word] == 0)
@@ -225,15 +247,7 @@ start_missing (WpScheduler *scheduler, gint64 now, WpAction *action)
 static gint64
 get_balance_time (const WpScheduler *scheduler)
 {
-  WpSchedulerWorker *worker;
-
-  if (scheduler->n_pending > 0 || scheduler->idle.head == NULL ||
-      scheduler->recallable.head == NULL)
-    return G_MAXINT64;
-
-  worker = scheduler->recallable.head->data;
-
-  return wp_scheduler_add_time (worker->since, WP_RECALL_AFTER_NS);
+  return scheduler->idle.head != NULL ? get_recall_time (scheduler) : G_MAXINT64;
 }
 
 static gboolean
@@ -308,6 +322,7 @@ wp_scheduler_next_action (WpScheduler *scheduler, gint64 now, WpAction *action)
 gint64
 wp_scheduler_get_deadline (WpScheduler *scheduler)
 {
+  const gint64 start = get_start_time (scheduler);
   gint64 deadline = MIN (get_balance_time (scheduler), wp_scheduler_get_idle_deadline (scheduler));
 
   deadline = MIN (deadline, wp_scheduler_get_retry_time (scheduler));
@@ -318,9 +333,10 @@ wp_scheduler_get_deadline (WpScheduler *scheduler)
   if (scheduler->stopping.head != NULL)
     deadline = MIN (deadline, ((WpSchedulerWorker *) scheduler->stopping.head->data)->deadline);
 
-  if (scheduler->n_failed_starts > 0 && wants_start (scheduler) &&
-      may_start (scheduler, G_MAXINT64))
-    deadline = MIN (deadline, scheduler->start_retry_at);
+  if (start < G_MAXINT64 && scheduler->n_failed_starts > 0 && may_start (scheduler, G_MAXINT64))
+    deadline = MIN (deadline, MAX (start, scheduler->start_retry_at));
+  else if (start > G_MININT64 && scheduler->n_failed_starts == 0)
+    deadline = MIN (deadline, start);
 
   return deadline;
 }

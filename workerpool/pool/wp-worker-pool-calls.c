@@ -412,9 +412,10 @@ wp_worker_pool_list_functions (WpWorkerPool *self,
  *
  * It blocks the calling thread and iterates no main context.
  *
- * Errors: `G_IO_ERROR_CANCELLED`; `G_IO_ERROR_WOULD_BLOCK` in a task of this pool, when its workers are threads.
+ * Errors: `G_IO_ERROR_CANCELLED`; `G_IO_ERROR_WOULD_BLOCK` in a task of this pool, when its workers are threads; and those
+ * of [method@WorkerPool.get_exit_results], when nothing of the pool is left all the same.
  *
- * Returns: `TRUE` when nothing of the pool is left
+ * Returns: `TRUE` when nothing of the pool is left and no exit function has failed
  *
  * Since: 1.0
  */
@@ -438,7 +439,7 @@ wp_worker_pool_stop_and_join (WpWorkerPool *self, GCancellable *cancellable, GEr
   wp_engine_drain (engine);
   wp_engine_unlock (engine);
 
-  return wp_engine_wait_stopped (engine, cancellable, error);
+  return wp_engine_wait_stopped (engine, cancellable, error) && wp_engine_check_exit (engine, error);
 }
 
 /**

@@ -10,7 +10,8 @@
 G_BEGIN_DECLS
 
 /* What the pool's files share: wp-worker-pool.c is the object and its start, wp-worker-pool-settings.c its settings and
- * counters, wp-worker-pool-memory.c those of its workers' memory, wp-worker-pool-calls.c what callers do. */
+ * counters, wp-worker-pool-memory.c those of its workers' memory, wp-worker-pool-lifecycle.c those of their life,
+ * wp-worker-pool-calls.c what callers do. */
 
 #define WP_WORKER_POOL_MAX_N_JOBS G_MAXUINT16
 
@@ -45,6 +46,13 @@ struct _WpWorkerPool
   int nice;
   WpIoPriority io_priority;
   int oom_score_adj;
+  char *worker_init;
+  char *worker_exit;
+  guint worker_init_timeout; /* ms */
+  guint worker_exit_timeout; /* ms */
+  guint worker_lifespan;
+  guint idle_timeout;        /* ms */
+  guint min_workers;
   GVariant *cpu_ids; /* as the caller gave it */
   gboolean enable_insights;
   WpSharedObjects *shared_objects;

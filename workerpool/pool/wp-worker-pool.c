@@ -115,6 +115,13 @@ enum
   PROP_SHARED_OBJECTS,
   PROP_SOFT_MEMORY_LIMIT,
   PROP_HARD_MEMORY_LIMIT,
+  PROP_WORKER_INIT,
+  PROP_WORKER_INIT_TIMEOUT,
+  PROP_WORKER_EXIT,
+  PROP_WORKER_EXIT_TIMEOUT,
+  PROP_WORKER_LIFESPAN,
+  PROP_IDLE_TIMEOUT,
+  PROP_MIN_WORKERS,
   PROP_N_WORKERS,
   PROP_N_BUSY,
   PROP_N_QUEUED,
@@ -274,10 +281,17 @@ make_engine (WpWorkerPool *self, GError **error)
   config.settings.soft_memory_limit = self->soft_memory_limit;
   config.settings.hard_memory_limit = self->hard_memory_limit;
   config.settings.shared_objects = has_threads (self) ? NULL : self->shared_objects;
+  config.settings.init_function = self->worker_init;
+  config.settings.exit_function = self->worker_exit;
   config.keep_alive = self->keep_alive;
   config.order_tasks = self->order_tasks;
   config.start_timeout = self->start_timeout;
   config.grace_period = self->grace_period;
+  config.init_timeout = self->worker_init_timeout;
+  config.exit_timeout = self->worker_exit_timeout;
+  config.lifespan = self->worker_lifespan;
+  config.idle_timeout = self->idle_timeout;
+  config.min_workers = self->min_workers;
   config.launcher = launcher;
 
   return wp_engine_new (&config, &wp_pool_signals_observer, self->signals);
@@ -385,6 +399,27 @@ wp_worker_pool_get_property (GObject *object, guint prop_id, GValue *value, GPar
     case PROP_HARD_MEMORY_LIMIT:
       g_value_set_uint64 (value, wp_worker_pool_get_hard_memory_limit (self));
       break;
+    case PROP_WORKER_INIT:
+      g_value_set_string (value, wp_worker_pool_get_worker_init (self));
+      break;
+    case PROP_WORKER_INIT_TIMEOUT:
+      g_value_set_uint (value, wp_worker_pool_get_worker_init_timeout (self));
+      break;
+    case PROP_WORKER_EXIT:
+      g_value_set_string (value, wp_worker_pool_get_worker_exit (self));
+      break;
+    case PROP_WORKER_EXIT_TIMEOUT:
+      g_value_set_uint (value, wp_worker_pool_get_worker_exit_timeout (self));
+      break;
+    case PROP_WORKER_LIFESPAN:
+      g_value_set_uint (value, wp_worker_pool_get_worker_lifespan (self));
+      break;
+    case PROP_IDLE_TIMEOUT:
+      g_value_set_uint (value, wp_worker_pool_get_idle_timeout (self));
+      break;
+    case PROP_MIN_WORKERS:
+      g_value_set_uint (value, wp_worker_pool_get_min_workers (self));
+      break;
     case PROP_N_WORKERS:
       g_value_set_uint (value, wp_worker_pool_get_n_workers (self));
       break;
@@ -463,6 +498,27 @@ wp_worker_pool_set_property (GObject *object, guint prop_id, const GValue *value
     case PROP_HARD_MEMORY_LIMIT:
       wp_worker_pool_set_hard_memory_limit (self, g_value_get_uint64 (value));
       break;
+    case PROP_WORKER_INIT:
+      wp_worker_pool_set_worker_init (self, g_value_get_string (value));
+      break;
+    case PROP_WORKER_INIT_TIMEOUT:
+      wp_worker_pool_set_worker_init_timeout (self, g_value_get_uint (value));
+      break;
+    case PROP_WORKER_EXIT:
+      wp_worker_pool_set_worker_exit (self, g_value_get_string (value));
+      break;
+    case PROP_WORKER_EXIT_TIMEOUT:
+      wp_worker_pool_set_worker_exit_timeout (self, g_value_get_uint (value));
+      break;
+    case PROP_WORKER_LIFESPAN:
+      wp_worker_pool_set_worker_lifespan (self, g_value_get_uint (value));
+      break;
+    case PROP_IDLE_TIMEOUT:
+      wp_worker_pool_set_idle_timeout (self, g_value_get_uint (value));
+      break;
+    case PROP_MIN_WORKERS:
+      wp_worker_pool_set_min_workers (self, g_value_get_uint (value));
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
@@ -496,6 +552,8 @@ wp_worker_pool_finalize (GObject *object)
   g_clear_pointer (&self->preload, g_strfreev);
   g_clear_pointer (&self->preload_function, g_free);
   g_clear_object (&self->launcher);
+  g_clear_pointer (&self->worker_init, g_free);
+  g_clear_pointer (&self->worker_exit, g_free);
   g_clear_pointer (&self->cpu_ids, g_variant_unref);
   g_clear_pointer (&self->shared_objects, wp_shared_objects_unref);
   g_clear_pointer (&self->signals, wp_pool_signals_free);
@@ -779,6 +837,83 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
    */
   properties[PROP_HARD_MEMORY_LIMIT] =
       g_param_spec_uint64 ("hard-memory-limit", NULL, NULL, 0, G_MAXUINT64, 0, writable);
+  /**
+   * WpWorkerPool:worker-init: (attributes org.gtk.Property.get=wp_worker_pool_get_worker_init org.gtk.Property.set=wp_worker_pool_set_worker_init)
+   *
+   * The name of a function that each worker runs once, before its first task: it opens a connection or loads a model,
+   * and keeps it with [method@TaskContext.set_worker_state]. It gets the empty tuple; what it returns is dropped. `NULL`,
+   * the default, for none.
+   *
+   * A worker whose init function fails, or ends its process, does not come up and is tried again. After five such workers
+   * in a row the tasks that wait fail with the error that the function returned, or with `WP_ERROR_START_FAILED`.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_WORKER_INIT] =
+      g_param_spec_string ("worker-init", NULL, NULL, NULL, writable);
+  /**
+   * WpWorkerPool:worker-init-timeout: (attributes org.gtk.Property.get=wp_worker_pool_get_worker_init_timeout org.gtk.Property.set=wp_worker_pool_set_worker_init_timeout)
+   *
+   * How long [property@WorkerPool:worker-init] may take, in milliseconds; then the worker is killed, and this counts as a
+   * failure with `G_IO_ERROR_TIMED_OUT`. A worker that is a thread cannot be killed: its function sees
+   * [method@TaskContext.is_cancelled]. 0, the default, for any time.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_WORKER_INIT_TIMEOUT] =
+      g_param_spec_uint ("worker-init-timeout", NULL, NULL, 0, G_MAXUINT, 0, writable);
+  /**
+   * WpWorkerPool:worker-exit: (attributes org.gtk.Property.get=wp_worker_pool_get_worker_exit org.gtk.Property.set=wp_worker_pool_set_worker_exit)
+   *
+   * The name of a function that each worker runs once, after its last task, when it ends in order: with the map, by
+   * [method@WorkerPool.stop_and_join], or because another worker takes its place. It gets the empty tuple; what it returns
+   * is among [method@WorkerPool.get_exit_results]. Workers that die or are terminated do not run it. `NULL`, the default,
+   * for none.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_WORKER_EXIT] =
+      g_param_spec_string ("worker-exit", NULL, NULL, NULL, writable);
+  /**
+   * WpWorkerPool:worker-exit-timeout: (attributes org.gtk.Property.get=wp_worker_pool_get_worker_exit_timeout org.gtk.Property.set=wp_worker_pool_set_worker_exit_timeout)
+   *
+   * How long a worker may take to end, with [property@WorkerPool:worker-exit], in milliseconds; then it is killed, and its
+   * exit function has failed with `G_IO_ERROR_TIMED_OUT`. 0, the default, for any time.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_WORKER_EXIT_TIMEOUT] =
+      g_param_spec_uint ("worker-exit-timeout", NULL, NULL, 0, G_MAXUINT, 0, writable);
+  /**
+   * WpWorkerPool:worker-lifespan: (attributes org.gtk.Property.get=wp_worker_pool_get_worker_lifespan org.gtk.Property.set=wp_worker_pool_set_worker_lifespan)
+   *
+   * After how many tasks a worker ends and another takes its place, which bounds what functions that leak can cost. Workers
+   * run exactly so many; while one is replaced the others go on. 0, the default, for any number.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_WORKER_LIFESPAN] =
+      g_param_spec_uint ("worker-lifespan", NULL, NULL, 0, G_MAXUINT, 0, writable);
+  /**
+   * WpWorkerPool:idle-timeout: (attributes org.gtk.Property.get=wp_worker_pool_get_idle_timeout org.gtk.Property.set=wp_worker_pool_set_idle_timeout)
+   *
+   * How long a worker may have nothing to do, in milliseconds; then it ends, and is started again when there is work for it.
+   * 0, the default, for any time.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_IDLE_TIMEOUT] =
+      g_param_spec_uint ("idle-timeout", NULL, NULL, 0, G_MAXUINT, 0, writable);
+  /**
+   * WpWorkerPool:min-workers: (attributes org.gtk.Property.get=wp_worker_pool_get_min_workers org.gtk.Property.set=wp_worker_pool_set_min_workers)
+   *
+   * How many workers [property@WorkerPool:idle-timeout] leaves. The default is 0. The most workers that there are is
+   * [property@WorkerPool:n-jobs].
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MIN_WORKERS] =
+      g_param_spec_uint ("min-workers", NULL, NULL, 0, G_MAXUINT, 0, writable);
   /**
    * WpWorkerPool:n-workers: (attributes org.gtk.Property.get=wp_worker_pool_get_n_workers)
    *

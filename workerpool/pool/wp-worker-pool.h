@@ -117,6 +117,36 @@ guint64             wp_worker_pool_get_hard_memory_limit (WpWorkerPool *self);
 WP_PUBLIC
 void                wp_worker_pool_set_hard_memory_limit (WpWorkerPool *self, guint64 bytes);
 WP_PUBLIC
+const char         *wp_worker_pool_get_worker_init         (WpWorkerPool *self);
+WP_PUBLIC
+void                wp_worker_pool_set_worker_init         (WpWorkerPool *self, const char *function);
+WP_PUBLIC
+guint               wp_worker_pool_get_worker_init_timeout (WpWorkerPool *self);
+WP_PUBLIC
+void                wp_worker_pool_set_worker_init_timeout (WpWorkerPool *self, guint milliseconds);
+WP_PUBLIC
+const char         *wp_worker_pool_get_worker_exit         (WpWorkerPool *self);
+WP_PUBLIC
+void                wp_worker_pool_set_worker_exit         (WpWorkerPool *self, const char *function);
+WP_PUBLIC
+guint               wp_worker_pool_get_worker_exit_timeout (WpWorkerPool *self);
+WP_PUBLIC
+void                wp_worker_pool_set_worker_exit_timeout (WpWorkerPool *self, guint milliseconds);
+WP_PUBLIC
+guint               wp_worker_pool_get_worker_lifespan     (WpWorkerPool *self);
+WP_PUBLIC
+void                wp_worker_pool_set_worker_lifespan     (WpWorkerPool *self, guint n_tasks);
+WP_PUBLIC
+guint               wp_worker_pool_get_idle_timeout        (WpWorkerPool *self);
+WP_PUBLIC
+void                wp_worker_pool_set_idle_timeout        (WpWorkerPool *self, guint milliseconds);
+WP_PUBLIC
+guint               wp_worker_pool_get_min_workers         (WpWorkerPool *self);
+WP_PUBLIC
+void                wp_worker_pool_set_min_workers         (WpWorkerPool *self, guint n_workers);
+WP_PUBLIC
+GVariant           *wp_worker_pool_get_exit_results     (WpWorkerPool *self, GError **error);
+WP_PUBLIC
 guint               wp_worker_pool_get_n_workers        (WpWorkerPool *self);
 WP_PUBLIC
 guint               wp_worker_pool_get_n_busy           (WpWorkerPool *self);

@@ -4,6 +4,7 @@
 
 #include "channel/wp-error.h"
 #include "channel/wp-value.h"
+#include "worker/wp-task-context-private.h"
 
 /* Takes over what the function returned. */
 static GError *
@@ -60,4 +61,43 @@ wp_task_run (WpFunction    *function,
 
   g_propagate_error (error, explain_breach (function_name, value, task_error, flaw));
   return NULL;
+}
+
+gboolean
+wp_task_run_hook (const char    *function_name,
+                  WpTaskContext *context,
+                  GVariant     **value,
+                  GError       **error)
+{
+  g_autoptr (GVariant) args = g_variant_ref_sink (g_variant_new_tuple (NULL, 0));
+  g_autoptr (WpFunction) function = wp_function_lookup (function_name, error);
+  g_autoptr (GVariant) returned = NULL;
+  GError *hook_error = NULL;
+  const char *flaw;
+
+  if (function == NULL)
+    return FALSE;
+
+  /* No chunk has this number. */
+  wp_task_context_begin (context, 0, 0, 0);
+  returned = wp_function_call (function, context, args, &hook_error);
+  wp_task_context_end (context);
+  if (returned != NULL)
+    returned = g_variant_take_ref (g_steal_pointer (&returned));
+
+  if (returned == NULL && hook_error != NULL)
+    {
+      g_propagate_error (error, hook_error);
+      return FALSE;
+    }
+
+  flaw = returned != NULL ? wp_value_get_flaw (returned) : NULL;
+  if (hook_error != NULL || flaw != NULL)
+    {
+      g_propagate_error (error, explain_breach (function_name, g_steal_pointer (&returned), hook_error, flaw));
+      return FALSE;
+    }
+
+  *value = g_steal_pointer (&returned);
+  return TRUE;
 }

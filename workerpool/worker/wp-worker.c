@@ -79,6 +79,9 @@ struct _WpWorker
   gboolean timed;     /* the pool wants to know when each task ran */
   guint id;
   guint64 n_finished;
+  char *init_function; /* nullable */
+  char *exit_function; /* nullable */
+  gboolean is_initialized;
 };
 
 G_DEFINE_FINAL_TYPE (WpWorker, wp_worker, G_TYPE_OBJECT)
@@ -106,6 +109,8 @@ wp_worker_finalize (GObject *object)
   g_clear_pointer (&self->outbox, wp_outbox_free);
   g_clear_pointer (&self->board, wp_board_free);
   g_clear_pointer (&self->channel, wp_channel_free);
+  g_free (self->init_function);
+  g_free (self->exit_function);
 
   G_OBJECT_CLASS (wp_worker_parent_class)->finalize (object);
 }
@@ -322,6 +327,8 @@ apply_settings (WpWorker      *self,
   g_variant_lookup (settings, WP_CONFIGURE_SOFT_MEMORY, "t", &soft_memory_limit);
   g_variant_lookup (settings, WP_CONFIGURE_HARD_MEMORY, "t", &self->hard_memory_limit);
   wp_memory_watch_init (&self->memory, soft_memory_limit);
+  g_variant_lookup (settings, WP_CONFIGURE_INIT, "s", &self->init_function);
+  g_variant_lookup (settings, WP_CONFIGURE_EXIT, "s", &self->exit_function);
   cpu_ids = g_variant_lookup_value (settings, WP_CONFIGURE_CPU_IDS, G_VARIANT_TYPE ("au"));
   /* The process of a thread is its owner's. */
   wp_placement_apply (nice, io_priority, self->is_thread ? 0 : oom_score_adj, cpu_ids);
@@ -618,6 +625,61 @@ run_chunk (WpWorker      *self,
   return wp_outbox_flush (self->outbox, now, error);
 }
 
+/* Calls the function before or after all tasks, and tells the pool what came of it. */
+static gboolean
+run_hook (WpWorker    *self,
+          const char  *function,
+          WpFrameType  type,
+          gboolean    *succeeded,
+          GError     **error)
+{
+  g_autoptr (WpPayloadWriter) writer = wp_payload_writer_new ();
+  g_autoptr (GVariant) value = NULL;
+  g_autoptr (GError) hook_error = NULL;
+
+  *succeeded = wp_task_run_hook (function, self->context, &value, &hook_error);
+  leave_if_copied (self, function);
+  if (is_asked (self))
+    return set_asked_error (error);
+
+  if (hook_error != NULL)
+    wp_payload_writer_add_error (writer, hook_error);
+  else if (value != NULL && type == WP_FRAME_EXIT_RESULT)
+    wp_payload_writer_add (writer, value);
+  if (!send_payload (self, type, writer, error))
+    return FALSE;
+
+  while (wp_channel_has_output (self->channel))
+    {
+      wp_channel_wait (self->channel, G_IO_OUT, -1);
+      if (!wp_channel_flush (self->channel, error))
+        return FALSE;
+    }
+
+  return TRUE;
+}
+
+/* After a failure the worker waits to be told to end, as the pool knows by then. */
+static gboolean
+initialize (WpWorker *self,
+            GError  **error)
+{
+  self->is_initialized = TRUE;
+
+  return self->init_function == NULL ||
+         run_hook (self, self->init_function, WP_FRAME_INITIALIZED, &self->is_initialized, error);
+}
+
+static gboolean
+finalize_tasks (WpWorker *self,
+                GError  **error)
+{
+  gboolean succeeded;
+
+  return self->exit_function == NULL || !self->is_initialized ||
+         run_hook (self, self->exit_function, WP_FRAME_EXIT_RESULT, &succeeded, error);
+}
+
 /* Returns when the pool asks for the end (TRUE), or cannot be served any more. */
 static gboolean
 serve (WpWorker *self,
@@ -642,7 +704,7 @@ serve (WpWorker *self,
           break;
 
         case WP_FRAME_STOP:
-          return wp_outbox_flush (self->outbox, get_now (), error);
+          return wp_outbox_flush (self->outbox, get_now (), error) && finalize_tasks (self, error);
 
         case WP_FRAME_CONFIGURE:
         case WP_FRAME_READY:
@@ -650,6 +712,8 @@ serve (WpWorker *self,
         case WP_FRAME_STARTED:
         case WP_FRAME_OBJECTS:
         case WP_FRAME_RETIRE:
+        case WP_FRAME_INITIALIZED:
+        case WP_FRAME_EXIT_RESULT:
         default:
           handled = set_protocol_error (error, "a frame that only workers send, or settings twice");
           break;
@@ -756,7 +820,7 @@ wp_worker_run (WpWorker *self,
     }
 
   self->state = WP_WORKER_RUNNING;
-  stopped = configure (self, &run_error) && serve (self, &run_error);
+  stopped = configure (self, &run_error) && initialize (self, &run_error) && serve (self, &run_error);
   self->state = WP_WORKER_ENDED;
   if (self->context != NULL)
     wp_task_context_close (self->context);
