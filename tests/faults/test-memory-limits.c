@@ -31,15 +31,17 @@
 #define LEAK (8 * MIB)
 #define BEYOND_HARD (4096 * MIB)
 
-/* Memory that is really there, and stays. */
+/* Memory that is really there, and stays. A leak that nothing refers to is what a sanitizer looks for. */
 static void
 leak (gsize size)
 {
+  static GSList *leaks;
   guint8 *memory = malloc (size);
 
   g_assert_nonnull (memory);
   for (gsize i = 0; i < size; i += 1024)
     ((volatile guint8 *) memory)[i] = 1;
+  leaks = g_slist_prepend (leaks, memory);
 }
 
 /* (tt), the index of a task and how much it leaks → (ti), the index and the worker's process. */
@@ -57,14 +59,14 @@ leak_some (WpTaskContext *context, GVariant *args, gpointer user_data, GError **
   return g_variant_new ("(ti)", index, getpid ());
 }
 
-/* The same, but its worker dies in the first run of every tenth task. */
+/* The same, but its worker dies in the first run of every fortieth task. */
 static GVariant *
 leak_or_die (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
 {
   guint64 index;
 
   g_variant_get_child (args, 0, "t", &index);
-  if (index % 10 == 3 && task_get_n_begun (index) == 0)
+  if (index % 40 == 3 && task_get_n_begun (index) == 0)
     {
       task_begin (index);
       raise (SIGKILL);
@@ -301,16 +303,17 @@ test_deaths (void)
   g_autoptr (WpTaskOptions) options = make_options (7, 1, WP_ON_ERROR_STOP);
   g_autoptr (GVariant) results = NULL;
   g_autoptr (GError) error = NULL;
-  const guint64 n = 60;
+  const guint64 n = 120;
 
   results = wp_worker_pool_map (pool, "leak-or-die", make_leaks (n, n, LEAK), options, NULL, &error);
   g_assert_no_error (error);
   for (guint64 i = 0; i < n; i++)
-    g_assert_cmpuint (task_get_n_begun (i), ==, i % 10 == 3 ? 2 : 1);
-  g_assert_cmpuint (count_pids (results), >, 3);
+    g_assert_cmpuint (task_get_n_begun (i), ==, i % 40 == 3 ? 2 : 1);
   join_pool (pool);
   iterate_pending ();
-  g_assert_cmpuint (exits.n_others, ==, n / 10);
+  /* Beside the two that the pool was left with. */
+  g_assert_cmpuint (exits.n_in_order, >, 4);
+  g_assert_cmpuint (exits.n_others, ==, n / 40);
 }
 
 /* Workers that ask what they may not */
