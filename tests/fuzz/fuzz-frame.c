@@ -150,6 +150,10 @@ read_head (const WpFrame *frame)
     case WP_FRAME_CONFIGURE:
     case WP_FRAME_READY:
     case WP_FRAME_STOP:
+    case WP_FRAME_OBJECTS:
+    case WP_FRAME_RETIRE:
+    case WP_FRAME_INITIALIZED:
+    case WP_FRAME_EXIT_RESULT:
       break;
 
     default:
