@@ -3,27 +3,25 @@
 #include <locale.h>
 #include <workerpool.h>
 
-/* What is loaded once in each worker, and freed when it ends. */
-static GHashTable *
-get_words (WpTaskContext *context)
+/* Runs once in each worker, before its tasks. */
+static GVariant *
+load_words (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
 {
-  GHashTable *words = wp_task_context_get_worker_state (context);
+  GHashTable *words = g_hash_table_new (g_str_hash, g_str_equal);
 
-  if (words == NULL)
-    {
-      words = g_hash_table_new (g_str_hash, g_str_equal);
-      g_hash_table_add (words, (gpointer) "apple");
-      g_hash_table_add (words, (gpointer) "pear");
-      wp_task_context_set_worker_state (context, words, (GDestroyNotify) g_hash_table_unref);
-    }
+  g_hash_table_add (words, (gpointer) "apple");
+  g_hash_table_add (words, (gpointer) "pear");
+  wp_task_context_set_worker_state (context, words, (GDestroyNotify) g_hash_table_unref);
 
-  return words;
+  return NULL;
 }
 
 static GVariant *
 is_known (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
 {
-  return g_variant_new_boolean (g_hash_table_contains (get_words (context), g_variant_get_string (args, NULL)));
+  GHashTable *words = wp_task_context_get_worker_state (context);
+
+  return g_variant_new_boolean (g_hash_table_contains (words, g_variant_get_string (args, NULL)));
 }
 
 /* What kind of thing a word names, from the table that all workers share. */
@@ -127,6 +125,7 @@ main (int argc, char *argv[])
   g_autoptr (WpWorkerPool) pool = NULL;
 
   setlocale (LC_ALL, "");
+  wp_register_function ("load-words", load_words, NULL, NULL);
   wp_register_function ("is-known", is_known, NULL, NULL);
   wp_register_function ("get-kind", get_kind, NULL, NULL);
   wp_register_function ("wait-for-ever", wait_for_ever, NULL, NULL);
@@ -139,6 +138,10 @@ main (int argc, char *argv[])
   wp_worker_pool_set_cpu_ids (pool, g_variant_new_parsed ("[0]"));
   wp_worker_pool_set_nice (pool, 10);
   wp_worker_pool_set_enable_insights (pool, TRUE);
+  /* Each loads its words first; after a thousand tasks, or a minute of idleness, it makes room. */
+  wp_worker_pool_set_worker_init (pool, "load-words");
+  wp_worker_pool_set_worker_lifespan (pool, 1000);
+  wp_worker_pool_set_idle_timeout (pool, 60 * 1000);
   /* One that has grown is replaced after its task; more than the second limit it does not get. */
   wp_worker_pool_set_soft_memory_limit (pool, 500 * 1000 * 1000);
   wp_worker_pool_set_hard_memory_limit (pool, 2000 * 1000 * 1000);

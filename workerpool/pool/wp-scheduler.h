@@ -160,7 +160,8 @@ typedef struct
 } WpResultsRange;
 
 /* Results of tasks offset … offset + n_results - 1 of a chunk; elapsed: how long these ran, in ns (0: unknown);
- * done: the chunk has no more; salvage: found after the worker's death, it gets nothing more before worker_gone (). They come in order and without gap, except with salvage, where results seen before may
+ * done: the chunk has no more; salvage: found after the worker's death, it gets nothing more before worker_gone ().
+ * They come in order and without gap, except with salvage, where results seen before may
  * come again, even of chunks that are done. A complete chunk stays with the worker until 'done', which may come alone
  * (n_results 0). FALSE: the worker has no such chunk or task, or 'done' came before the chunk's end: it broke the
  * protocol; nothing has changed. After terminate () everything is accepted and nothing counts. */
