@@ -47,6 +47,34 @@ wait_for_ever (WpTaskContext *context, GVariant *args, gpointer user_data, GErro
   return NULL;
 }
 
+/* u: how many pages it prints. */
+static GVariant *
+print_pages (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
+{
+  const guint n_pages = g_variant_get_uint32 (args);
+
+  for (guint i = 1; i <= n_pages; i++)
+    if (!wp_task_context_emit (context, g_variant_new_uint32 (i), error))
+      return NULL;
+
+  return g_variant_ref (args);
+}
+
+/* Never ends by itself, but when it is cancelled. */
+static GVariant *
+wait_for_network (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
+{
+  GCancellable *cancellable = wp_task_context_get_cancellable (context);
+  GPollFD cancelled;
+
+  g_cancellable_make_pollfd (cancellable, &cancelled);
+  g_poll (&cancelled, 1, -1);
+  g_cancellable_release_fd (cancellable);
+  g_cancellable_set_error_if_cancelled (cancellable, error);
+
+  return NULL;
+}
+
 /* x: a time before which the service is busy. */
 static GVariant *
 ask_service (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
@@ -110,6 +138,48 @@ try_again (WpWorkerPool *pool)
 }
 
 static void
+on_page (guint64 index, GVariant *page, gpointer user_data)
+{
+  g_print ("Page %u is printed\n", g_variant_get_uint32 (page));
+}
+
+static void
+follow (WpWorkerPool *pool)
+{
+  g_autoptr (WpTaskOptions) options = wp_task_options_new ();
+  g_autoptr (GVariant) result = NULL;
+  g_autoptr (GError) error = NULL;
+
+  wp_task_options_set_event_callback (options, on_page, NULL, NULL);
+  result = wp_worker_pool_apply (pool, "print-pages", g_variant_new_uint32 (3), options, NULL, &error);
+  if (result == NULL)
+    g_error ("%s", error->message);
+}
+
+static void
+on_cancelled (GObject *pool, GAsyncResult *result, gpointer loop)
+{
+  g_autoptr (GVariant) value = NULL;
+  g_autoptr (GError) error = NULL;
+
+  value = wp_worker_pool_apply_finish (WP_WORKER_POOL (pool), result, &error);
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    g_print ("The task was cancelled\n");
+  g_main_loop_quit (loop);
+}
+
+static void
+cancel_soon (WpWorkerPool *pool)
+{
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
+
+  wp_worker_pool_apply_async (pool, "wait-for-network", NULL, NULL, cancellable, on_cancelled, loop);
+  g_cancellable_cancel (cancellable);
+  g_main_loop_run (loop);
+}
+
+static void
 show_longest (WpWorkerPool *pool)
 {
   g_autoptr (GVariant) insights = wp_worker_pool_get_insights (pool);
@@ -130,6 +200,8 @@ main (int argc, char *argv[])
   wp_register_function ("get-kind", get_kind, NULL, NULL);
   wp_register_function ("wait-for-ever", wait_for_ever, NULL, NULL);
   wp_register_function ("ask-service", ask_service, NULL, NULL);
+  wp_register_function ("print-pages", print_pages, NULL, NULL);
+  wp_register_function ("wait-for-network", wait_for_network, NULL, NULL);
   if (wp_worker_is_requested ())
     return wp_worker_main ();
 
@@ -151,6 +223,8 @@ main (int argc, char *argv[])
   look_up (pool, "is-known", "['apple', 'stone', 'pear']");
   wait_no_longer (pool);
   try_again (pool);
+  follow (pool);
+  cancel_soon (pool);
   /* In the place of the worker that was killed there is a new one. */
   look_up (pool, "is-known", "['apple', 'stone', 'pear']");
   look_up (pool, "get-kind", "['pear', 'stone']");

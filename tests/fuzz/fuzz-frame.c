@@ -129,6 +129,7 @@ read_head (const WpFrame *frame)
   gsize size = frame->header.head_length;
   WpResultsHead results;
   WpChunkHead chunk;
+  WpCreditHead credit;
   WpTaskHead task;
 
   switch (frame->header.type)
@@ -144,7 +145,12 @@ read_head (const WpFrame *frame)
 
     case WP_FRAME_STARTED:
     case WP_FRAME_CANCEL:
+    case WP_FRAME_EVENT:
       wp_task_head_decode (&task, frame->head, size, NULL);
+      break;
+
+    case WP_FRAME_CREDIT:
+      wp_credit_head_decode (&credit, frame->head, size, NULL);
       break;
 
     case WP_FRAME_CONFIGURE:

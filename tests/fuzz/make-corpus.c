@@ -108,7 +108,7 @@ add_chunk (GByteArray *stream,
            guint n,
            WpPayloadWriter *writer)
 {
-  WpChunkHead chunk = { .first = 1000, .n_tasks = n, .function = function, .codec = codec };
+  WpChunkHead chunk = { .first = 1000, .n_tasks = n, .function = function, .codec = codec, .stream = 7 };
   gsize size = wp_chunk_head_get_size (&chunk);
   g_autofree guint8 *head = g_malloc (size);
 
@@ -208,7 +208,9 @@ static void
 save_others (GByteArray *stream, WpPayloadWriter *writer)
 {
   WpTaskHead task = { .offset = 3 };
+  WpCreditHead credit = { .n_events = 64, .n_bytes = 1024 };
   guint8 head[WP_TASK_HEAD_SIZE];
+  guint8 credit_head[WP_CREDIT_HEAD_SIZE];
 
   add_text (writer, "{'worker-id': <uint32 1>, 'daemon': <true>}");
   add_frame (stream, WP_FRAME_CONFIGURE, WP_FRAME_ATTACHED, NULL, 0, writer);
@@ -221,6 +223,12 @@ save_others (GByteArray *stream, WpPayloadWriter *writer)
   add_frame (stream, WP_FRAME_CANCEL, 0, head, sizeof head, NULL);
   add_frame (stream, WP_FRAME_STOP, 0, NULL, 0, NULL);
   save ("small-frames", "\5", stream);
+
+  add_text (writer, "(<'half of it'>, 0.5)");
+  add_frame (stream, WP_FRAME_EVENT, 0, head, sizeof head, writer);
+  wp_credit_head_encode (&credit, credit_head);
+  add_frame (stream, WP_FRAME_CREDIT, 0, credit_head, sizeof credit_head, NULL);
+  save ("events", "\6", stream);
 
   add_text (writer, "'elsewhere'");
   add_chunk (stream, WP_FRAME_SHARED, "/lib/module.so:symbol", "", 1, writer);

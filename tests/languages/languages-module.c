@@ -12,7 +12,8 @@
 #define LOOK_INTERVAL_US 1000
 
 extern const char *const wp_module_functions[];
-G_MODULE_EXPORT const char *const wp_module_functions[] = { "square", "fail", "fail_odd", "hold", "hold_on", "objects", NULL };
+G_MODULE_EXPORT const char *const wp_module_functions[] = { "square", "fail", "fail_odd", "hold", "hold_on", "objects",
+  "emit", NULL };
 
 /* int32 → int64 */
 MODULE_FUNCTION (square)
@@ -78,4 +79,14 @@ MODULE_FUNCTION (objects)
   GVariant *objects = wp_task_context_get_shared_objects (context);
 
   return objects != NULL ? g_variant_ref (objects) : g_variant_new_maybe (G_VARIANT_TYPE_VARIANT, NULL);
+}
+
+/* int32: emits as many numbers, from 0 → the same */
+MODULE_FUNCTION (emit)
+{
+  for (int i = 0; i < g_variant_get_int32 (args); i++)
+    if (!wp_task_context_emit (context, g_variant_new_int32 (i), error))
+      return NULL;
+
+  return g_variant_ref (args);
 }

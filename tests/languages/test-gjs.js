@@ -14,6 +14,7 @@ const FAIL = `${MODULE}:fail`;
 const FAIL_ODD = `${MODULE}:fail_odd`;
 const HOLD = `${MODULE}:hold`;
 const HOLD_ON = `${MODULE}:hold_on`;
+const EMIT = `${MODULE}:emit`;
 
 // How long to wait for what must happen, and between two looks whether it has.
 const PATIENCE_S = 30;
@@ -239,6 +240,38 @@ test('signals/batch-tells-of-results', async () => {
     expectEqual(failures, [[1, '3 is odd']]);
     expectEqual(batch.get_state(), Wp.BatchState.FINISHED);
     expectEqual([batch.n_pushed, batch.n_completed, batch.n_failed], [3, 3, 1]);
+    pool.stop_and_join(null);
+});
+
+test('signals/batch-passes-events-on-before-the-result', async () => {
+    const pool = Wp.WorkerPool.new(1);
+    const batch = pool.start_batch(EMIT, null);
+    const heard = [];
+    let finished = false;
+
+    batch.connect('event', (_batch, index, value) => heard.push([index, 'event', value.unpack()]));
+    batch.connect('result', (_batch, index, value) => heard.push([index, 'result', value.unpack()]));
+    batch.connect('finished', () => (finished = true));
+    batch.push(number(2));
+    batch.push(number(1));
+    batch.close();
+    await waitFor(() => finished, 'finished');
+    expectEqual(heard.filter(([index]) => index === 0), [[0, 'event', 0], [0, 'event', 1], [0, 'result', 2]]);
+    expectEqual(heard.filter(([index]) => index === 1), [[1, 'event', 0], [1, 'result', 1]]);
+    pool.stop_and_join(null);
+});
+
+test('signals/callback-hears-the-events-of-calls', async () => {
+    const pool = Wp.WorkerPool.new(1);
+    const options = Wp.TaskOptions.new();
+    const heard = [];
+
+    options.set_event_callback((index, value) => heard.push([index, value.unpack()]));
+    expectEqual(pool.apply(EMIT, number(3), options, null).unpack(), 3);
+    expectEqual(heard, [[0, 0], [0, 1], [0, 2]]);
+    heard.length = 0;
+    expectEqual((await pool.apply_async(EMIT, number(2), options, null)).unpack(), 2);
+    expectEqual(heard, [[0, 0], [0, 1]]);
     pool.stop_and_join(null);
 });
 

@@ -28,6 +28,7 @@ FAIL_ODD = f'{MODULE}:fail_odd'
 HOLD = f'{MODULE}:hold'
 HOLD_ON = f'{MODULE}:hold_on'
 OBJECTS = f'{MODULE}:objects'
+EMIT = f'{MODULE}:emit'
 
 # How long to wait for what must happen, and between two looks whether it has.
 PATIENCE_S = 30
@@ -246,6 +247,39 @@ def _():
     expect_equal(failures, [(1, '3 is odd')])
     expect_equal(batch.get_state(), Wp.BatchState.FINISHED)
     expect_equal((batch.props.n_pushed, batch.props.n_completed, batch.props.n_failed), (3, 3, 1))
+    pool.stop_and_join(None)
+
+
+@test('signals/batch-passes-events-on-before-the-result')
+def _():
+    pool = Wp.WorkerPool.new(1)
+    batch = pool.start_batch(EMIT, None)
+    heard, finished = [], []
+    batch.connect('event', lambda batch, index, value: heard.append((index, 'event', value.unpack())))
+    batch.connect('result', lambda batch, index, value: heard.append((index, 'result', value.unpack())))
+    batch.connect('finished', lambda batch: finished.append(True))
+    batch.push(number(2))
+    batch.push(number(1))
+    batch.close()
+    wait_for(lambda: finished, 'finished')
+    expect_equal([of_first for of_first in heard if of_first[0] == 0],
+                 [(0, 'event', 0), (0, 'event', 1), (0, 'result', 2)])
+    expect_equal([of_second for of_second in heard if of_second[0] == 1], [(1, 'event', 0), (1, 'result', 1)])
+    pool.stop_and_join(None)
+
+
+@test('signals/callback-hears-the-events-of-calls')
+def _():
+    pool = Wp.WorkerPool.new(1)
+    options = Wp.TaskOptions.new()
+    heard, done = [], []
+    options.set_event_callback(lambda index, value, *data: heard.append((index, value.unpack())))
+    expect_equal(pool.apply(EMIT, number(300), options, None).unpack(), 300)
+    expect_equal(heard, [(0, n) for n in range(300)])
+    heard.clear()
+    pool.map_async(EMIT, GLib.Variant('ai', [1, 2]), options, None, lambda pool, result: done.append(pool.map_finish(result)))
+    wait_for(lambda: done, 'the end of the map')
+    expect_equal(sorted(heard), [(0, 0), (1, 0), (1, 1)])
     pool.stop_and_join(None)
 
 

@@ -35,6 +35,7 @@ test_chunk_round_trip (void)
           .n_tasks = 4000000000u,
           .function = names[i],
           .codec = names[j],
+          .stream = G_MAXUINT64 - 5,
         };
         gsize size = wp_chunk_head_get_size (&head);
         g_autofree guint8 *buffer = g_malloc (size);
@@ -49,6 +50,7 @@ test_chunk_round_trip (void)
         g_assert_cmpuint (decoded.n_tasks, ==, head.n_tasks);
         g_assert_cmpstr (decoded.function, ==, head.function);
         g_assert_cmpstr (decoded.codec, ==, head.codec);
+        g_assert_cmpuint (decoded.stream, ==, head.stream);
       }
 }
 
@@ -88,7 +90,7 @@ test_chunk_malformed (void)
   WpChunkHead head = { .first = 7, .n_tasks = 3, .function = "function", .codec = "codec" };
   gsize size = wp_chunk_head_get_size (&head);
   g_autofree guint8 *buffer = g_malloc (size);
-  const gsize function = 16;
+  const gsize function = 24;
   const gsize codec = function + strlen ("function") + 1;
 
   const struct
@@ -253,6 +255,36 @@ test_task (void)
   g_assert_false (wp_task_head_decode (&decoded, buffer, WP_TASK_HEAD_SIZE, NULL));
 }
 
+static void
+test_credit (void)
+{
+  WpCreditHead head = { .n_events = G_MAXUINT32, .n_bytes = G_MAXUINT64 - 1 };
+  WpCreditHead decoded;
+  guint8 buffer[WP_CREDIT_HEAD_SIZE + 1] = { 0 };
+
+  wp_credit_head_encode (&head, buffer);
+  g_assert_true (wp_credit_head_decode (&decoded, buffer, WP_CREDIT_HEAD_SIZE, NULL));
+  g_assert_cmpuint (decoded.n_events, ==, head.n_events);
+  g_assert_cmpuint (decoded.n_bytes, ==, head.n_bytes);
+
+  for (gsize n = 0; n <= sizeof buffer; n++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      if (n == WP_CREDIT_HEAD_SIZE)
+        continue;
+      g_assert_false (wp_credit_head_decode (&decoded, buffer, n, &error));
+      g_assert_error (error, WP_ERROR, WP_ERROR_PROTOCOL);
+    }
+
+  buffer[5] = 1;
+  g_assert_false (wp_credit_head_decode (&decoded, buffer, WP_CREDIT_HEAD_SIZE, NULL));
+
+  head.n_events = 0;
+  wp_credit_head_encode (&head, buffer);
+  g_assert_false (wp_credit_head_decode (&decoded, buffer, WP_CREDIT_HEAD_SIZE, NULL));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -267,6 +299,7 @@ main (int argc, char **argv)
     { "/message/times/are-held-to-what-can-be", test_times_untrusted },
     { "/message/times/too-few-are-refused", test_times_lengths },
     { "/message/task/round-trip-and-lengths", test_task },
+    { "/message/credit/round-trip-and-lengths", test_credit },
   };
 
   return run_tests (argc, argv, tests, G_N_ELEMENTS (tests));

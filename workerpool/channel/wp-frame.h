@@ -48,7 +48,9 @@ typedef enum
                              empty, or holds its error */
   WP_FRAME_EXIT_RESULT,   /* worker → pool, after STOP where there is an exit function: its value or error, or an empty
                              body when it returned none */
-  WP_FRAME_LAST = WP_FRAME_EXIT_RESULT,
+  WP_FRAME_EVENT,         /* worker → pool: what a task of chunk 'sequence' has emitted; one value in the body */
+  WP_FRAME_CREDIT,        /* pool → worker: events that were taken from the stream 'sequence' */
+  WP_FRAME_LAST = WP_FRAME_CREDIT,
 } WpFrameType;
 
 typedef enum

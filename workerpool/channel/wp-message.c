@@ -8,11 +8,12 @@
 #include "channel/wp-frame.h"
 
 /* CHUNK:    0 u64 first, 8 u32 n_tasks, 12 u16 length of function, 14 u16 length of codec,
- *           16 function, NUL, codec, NUL, zeros up to a multiple of 8
+ *           16 u64 stream, 24 function, NUL, codec, NUL, zeros up to a multiple of 8
  * RESULTS:  0 u32 offset, 4 u32 n_results, 8 u64 elapsed
  *           times, at the end of the body: 0 i64 started, 8 i64 elapsed
- * STARTED, CANCEL: 0 u32 offset, 4 u32 zero */
-#define CHUNK_STRINGS 16
+ * STARTED, CANCEL, EVENT: 0 u32 offset, 4 u32 zero
+ * CREDIT:   0 u32 n_events, 4 u32 zero, 8 u64 n_bytes */
+#define CHUNK_STRINGS 24
 
 static void
 put_u16 (guint8 *buffer, guint16 value)
@@ -95,6 +96,7 @@ wp_chunk_head_encode (const WpChunkHead *head, guint8 *buffer)
   put_u32 (buffer + 8, head->n_tasks);
   put_u16 (buffer + 12, function_length);
   put_u16 (buffer + 14, codec_length);
+  put_u64 (buffer + 16, head->stream);
   memcpy (buffer + CHUNK_STRINGS, head->function, function_length + 1);
   memcpy (buffer + CHUNK_STRINGS + function_length + 1, head->codec, codec_length + 1);
   memset (buffer + end, 0, chunk_head_size (function_length, codec_length) - end);
@@ -133,6 +135,7 @@ wp_chunk_head_decode (WpChunkHead *head, const guint8 *buffer, gsize size, GErro
   head->n_tasks = get_u32 (buffer + 8);
   head->function = (const char *) function;
   head->codec = (const char *) codec;
+  head->stream = get_u64 (buffer + 16);
   if (head->n_tasks == 0 || head->first > G_MAXUINT64 - head->n_tasks)
     return malformed (error, "a chunk has no tasks, or too many");
 
@@ -214,5 +217,29 @@ wp_task_head_decode (WpTaskHead *head, const guint8 *buffer, gsize size, GError 
     return malformed (error, "a task's message uses a reserved field");
 
   head->offset = get_u32 (buffer);
+  return TRUE;
+}
+
+void
+wp_credit_head_encode (const WpCreditHead *head, guint8 buffer[WP_CREDIT_HEAD_SIZE])
+{
+  put_u32 (buffer, head->n_events);
+  put_u32 (buffer + 4, 0);
+  put_u64 (buffer + 8, head->n_bytes);
+}
+
+gboolean
+wp_credit_head_decode (WpCreditHead *head, const guint8 *buffer, gsize size, GError **error)
+{
+  if (size != WP_CREDIT_HEAD_SIZE)
+    return malformed (error, "the head of a credit has a wrong length");
+  if (get_u32 (buffer + 4) != 0)
+    return malformed (error, "a credit uses a reserved field");
+
+  head->n_events = get_u32 (buffer);
+  head->n_bytes = get_u64 (buffer + 8);
+  if (head->n_events == 0)
+    return malformed (error, "a credit is for no events");
+
   return TRUE;
 }

@@ -22,6 +22,7 @@ typedef struct
   guint32 n_tasks;
   const char *function; /* NUL-terminated UTF-8 */
   const char *codec;    /* NUL-terminated UTF-8; "" means plain GVariant values */
+  guint64 stream;       /* of the events of its tasks; 0: nobody wants them */
 } WpChunkHead;
 
 /* RESULTS; the body is a payload of n_results records, of the tasks offset … in the chunk. */
@@ -43,12 +44,26 @@ typedef struct
 } WpTaskTimes;
 #define WP_TASK_TIMES_SIZE 16
 
-/* STARTED and CANCEL: the offset of a task in chunk 'sequence'. */
+/* STARTED, CANCEL and EVENT: the offset of a task in chunk 'sequence'. */
 typedef struct
 {
   guint32 offset;
 } WpTaskHead;
 #define WP_TASK_HEAD_SIZE 8
+
+/* CREDIT: so many events, and bytes of their bodies, have left the window of stream 'sequence'. */
+typedef struct
+{
+  guint32 n_events;
+  guint64 n_bytes;
+} WpCreditHead;
+#define WP_CREDIT_HEAD_SIZE 16
+
+/* The window: a worker sends an event while it has sent fewer than both on that stream which the pool has not given
+ * credit for. Enough that a receiver which is quick never lets a worker wait: a window of small events takes some
+ * hundred microseconds to fill, and half of it is given back at once. */
+#define WP_EVENT_WINDOW 128
+#define WP_EVENT_WINDOW_BYTES (1024u * 1024)
 
 /* Returns the head's length; 'buffer' must hold wp_chunk_head_get_size () bytes. */
 gsize    wp_chunk_head_get_size (const WpChunkHead *head);
@@ -76,6 +91,12 @@ gboolean wp_results_find_times  (gsize body_length, guint n_results, gsize *time
 
 void     wp_task_head_encode    (const WpTaskHead *head, guint8 buffer[WP_TASK_HEAD_SIZE]);
 gboolean wp_task_head_decode    (WpTaskHead   *head,
+                                 const guint8 *buffer,
+                                 gsize         size,
+                                 GError      **error);
+
+void     wp_credit_head_encode  (const WpCreditHead *head, guint8 buffer[WP_CREDIT_HEAD_SIZE]);
+gboolean wp_credit_head_decode  (WpCreditHead *head,
                                  const guint8 *buffer,
                                  gsize         size,
                                  GError      **error);

@@ -2,6 +2,7 @@
 
 #include "pool/wp-batch-private.h"
 
+#include "pool/wp-engine-events.h"
 #include "pool/wp-task-watch.h"
 
 /* What a caller does with a batch: pushes, takes, closes, cancels. */
@@ -260,6 +261,32 @@ on_next_cancelled (GCancellable *cancellable, gpointer user_data)
   wp_engine_unlock (self->engine);
 }
 
+/* Under the lock. */
+static WpResult *
+wait_for_result (WpBatch *self, GCancellable *cancellable, GError **error)
+{
+  while (!g_cancellable_set_error_if_cancelled (cancellable, error))
+    {
+      WpResult *result = wp_batch_queue_take (&self->queue);
+      const gboolean ended = self->job->ended;
+
+      /* Those of the result's task are here by now. */
+      if (wp_engine_has_events (self->job) && wp_engine_receives_here (self->job))
+        {
+          wp_engine_unlock (self->engine);
+          wp_batch_emit_events (self);
+          wp_engine_lock (self->engine);
+        }
+      else if (result == NULL && !ended)
+        wp_engine_wait_for_results (self->engine, self->job);
+
+      if (result != NULL || ended)
+        return result;
+    }
+
+  return NULL;
+}
+
 /**
  * wp_batch_next:
  * @self: a batch
@@ -300,14 +327,9 @@ wp_batch_next (WpBatch *self, GCancellable *cancellable, GError **error)
   wp_engine_lock (self->engine);
   if (check_pulling (self, error))
     {
-      for (;;)
-        {
-          if (g_cancellable_set_error_if_cancelled (cancellable, error))
-            break;
-          if ((result = wp_batch_queue_take (&self->queue)) != NULL || self->job->ended)
-            break;
-          wp_engine_wait_for_results (self->engine, self->job);
-        }
+      wp_engine_begin_wait (self->engine, self->job);
+      result = wait_for_result (self, cancellable, error);
+      wp_engine_end_wait (self->engine, self->job);
       if (result != NULL)
         wp_batch_queue_serve (&self->queue);
     }

@@ -6,6 +6,7 @@
 #include "pool/wp-batch.h"
 #include "pool/wp-delivery.h"
 #include "pool/wp-engine.h"
+#include "pool/wp-event-callback.h"
 #include "pool/wp-job.h"
 #include "pool/wp-progress.h"
 
@@ -38,18 +39,21 @@ struct _WpBatch
   WpJob *job;
   WpDelivery *delivery;
   WpBatchHandle *handle;
+  WpEventCallback *event_callback; /* nullable */
 
   /*< guarded by the engine's lock >*/
   WpBatchFlow flow;
   WpBatchQueue queue;
   guint64 n_total;
+  gboolean events_posted; /* a call of 'deliver_events' is on its way */
   gboolean posted;   /* a call of 'deliver' is on its way */
   gboolean notifies; /* and one of 'deliver_progress', in a while */
   WpProgress progress;
 
   /*< only used in the batch's context >*/
   GPtrArray *list; /* WpResult; NULL until asked for */
-  GQueue outgoing; /* WpResult, to be emitted */
+  GQueue collected; /* WpResult, taken and to be listed */
+  GQueue outgoing;  /* WpResult, to be emitted */
   gint64 notified; /* when */
   guint64 notified_completed;
   guint64 notified_failed;
@@ -59,8 +63,9 @@ struct _WpBatch
   guint generation;  /* of the process that made it */
 };
 
-/* The batch of a job that has been submitted. pool: kept alive by the batch. The job is taken. */
-WpBatch     *wp_batch_new             (GObject *pool, WpJob *job);
+/* The batch of a job that has been submitted. pool: kept alive by the batch. The job is taken. event_callback:
+ * (nullable), taken. */
+WpBatch     *wp_batch_new             (GObject *pool, WpJob *job, WpEventCallback *event_callback);
 
 /* One that no pool has made, by g_object_new () or a language's constructor, has nothing to work on. */
 gboolean     wp_batch_is_started      (WpBatch *self);
@@ -68,6 +73,9 @@ gboolean     wp_batch_is_started      (WpBatch *self);
 gboolean     wp_batch_is_inherited    (WpBatch *self);
 /* The same as an error, WP_ERROR_CLOSED. */
 gboolean     wp_batch_check_inherited (WpBatch *self, GError **error);
+
+/* Emits the events that are there. In the batch's context, or the thread that waits in its stead. */
+void         wp_batch_emit_events     (WpBatch *self);
 
 /* These want the engine's lock. */
 WpBatchState wp_batch_find_state      (WpBatch *self);

@@ -4,6 +4,7 @@
 
 #include "channel/wp-error.h"
 #include "channel/wp-process.h"
+#include "pool/wp-engine-events.h"
 #include "pool/wp-result-private.h"
 
 /* Properties that change with every result are notified no more often than this: faster than a person
@@ -97,6 +98,7 @@ enum
   SIGNAL_RESULT,
   SIGNAL_FAILED,
   SIGNAL_FINISHED,
+  SIGNAL_EVENT,
   N_SIGNALS
 };
 
@@ -220,12 +222,26 @@ emit_result (WpBatch *self, WpResult *result)
                    wp_result_get_value (result));
 }
 
-/* Moves what has come into the list, in one change, and to where it is emitted from. */
+static void
+emit_event (guint64 index, GVariant *value, gpointer data)
+{
+  WpBatch *self = data;
+
+  if (self->event_callback != NULL)
+    wp_event_callback_call (self->event_callback, index, value);
+  g_signal_emit (self, signals[SIGNAL_EVENT], 0, index, value);
+}
+
+void
+wp_batch_emit_events (WpBatch *self)
+{
+  wp_engine_hand_out (self->engine, self->job, emit_event, self);
+}
+
 static void
 collect_results (WpBatch *self)
 {
   gint64 end = g_get_monotonic_time () + FLOW_MAX_US;
-  guint n_listed = self->list != NULL ? self->list->len : 0;
   WpResult *result;
 
   do
@@ -239,11 +255,24 @@ collect_results (WpBatch *self)
       if (result == NULL)
         break;
 
+      g_queue_push_tail (&self->collected, result);
+    }
+  while (g_get_monotonic_time () < end);
+}
+
+/* Moves what has been collected into the list, in one change, and to where it is emitted from. */
+static void
+list_results (WpBatch *self)
+{
+  guint n_listed = self->list != NULL ? self->list->len : 0;
+  WpResult *result;
+
+  while ((result = g_queue_pop_head (&self->collected)) != NULL)
+    {
       if (self->list != NULL)
         g_ptr_array_add (self->list, g_object_ref (result));
       g_queue_push_tail (&self->outgoing, result);
     }
-  while (g_get_monotonic_time () < end);
 
   if (self->list != NULL && self->list->len > n_listed)
     g_list_model_items_changed (G_LIST_MODEL (self), n_listed, 0, self->list->len - n_listed);
@@ -256,6 +285,9 @@ flow_results (WpBatch *self)
   WpResult *result;
 
   collect_results (self);
+  /* The events of these tasks have come before their results. */
+  wp_batch_emit_events (self);
+  list_results (self);
 
   while ((result = g_queue_pop_head (&self->outgoing)) != NULL)
     {
@@ -275,6 +307,45 @@ wp_batch_post_delivery (WpBatch *self)
   self->posted = TRUE;
   g_atomic_ref_count_inc (&self->handle->ref_count);
   wp_delivery_post (self->delivery, deliver, self->handle, (GDestroyNotify) handle_unref);
+}
+
+static void
+deliver_events (gpointer data)
+{
+  WpBatchHandle *handle = data;
+  g_autoptr (WpBatch) self = g_weak_ref_get (&handle->batch);
+
+  handle_unref (handle);
+  if (self == NULL)
+    return;
+
+  wp_engine_lock (self->engine);
+  self->events_posted = FALSE;
+  wp_engine_unlock (self->engine);
+
+  wp_batch_emit_events (self);
+}
+
+/* Under the lock. */
+static void
+on_event_arrived (gpointer data)
+{
+  WpBatch *self = data;
+
+  if (self->events_posted)
+    return;
+
+  self->events_posted = TRUE;
+  g_atomic_ref_count_inc (&self->handle->ref_count);
+  wp_delivery_post (self->delivery, deliver_events, self->handle, (GDestroyNotify) handle_unref);
+}
+
+static gboolean
+is_event_heard (gpointer data)
+{
+  WpBatch *self = data;
+
+  return self->event_callback != NULL || g_signal_has_handler_pending (self, signals[SIGNAL_EVENT], 0, FALSE);
 }
 
 static void
@@ -456,12 +527,15 @@ wp_batch_finalize (GObject *object)
     {
       wp_engine_lock (self->engine);
       self->job->changed = NULL;
+      wp_engine_unlisten (self->engine, self->job);
       wp_engine_cancel (self->engine, self->job);
       wp_engine_unlock (self->engine);
     }
 
   g_clear_pointer (&self->list, g_ptr_array_unref);
+  g_queue_clear_full (&self->collected, g_object_unref);
   g_queue_clear_full (&self->outgoing, g_object_unref);
+  g_clear_pointer (&self->event_callback, wp_event_callback_unref);
   g_clear_pointer (&self->handle, handle_unref);
   g_clear_pointer (&self->delivery, wp_delivery_unref);
   g_clear_pointer (&self->job, wp_job_unref);
@@ -610,6 +684,22 @@ wp_batch_class_init (WpBatchClass *klass)
    */
   signals[SIGNAL_FINISHED] =
       g_signal_new ("finished", WP_TYPE_BATCH, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 0);
+  /**
+   * WpBatch::event:
+   * @self: the batch
+   * @index: the task's index
+   * @value: what the task has emitted
+   *
+   * Emitted when a running task has emitted an event, by [method@TaskContext.emit], in the main context in which the
+   * batch was made. The events of a task come in order, and before its result where that comes into the same context.
+   * A thread with that context which waits in [method@Batch.next] emits them itself.
+   *
+   * Connect before the items are pushed: tasks that are sent to a worker while nobody listens emit nothing.
+   *
+   * Since: 1.0
+   */
+  signals[SIGNAL_EVENT] = g_signal_new ("event", WP_TYPE_BATCH, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 2,
+                                        G_TYPE_UINT64, G_TYPE_VARIANT);
 }
 
 static void
@@ -619,6 +709,7 @@ wp_batch_init (WpBatch *self)
 
   self->delivery = wp_delivery_new (context);
   self->generation = wp_process_get_generation ();
+  g_queue_init (&self->collected);
   g_queue_init (&self->outgoing);
   self->handle = g_new0 (WpBatchHandle, 1);
   g_atomic_ref_count_init (&self->handle->ref_count);
@@ -626,15 +717,18 @@ wp_batch_init (WpBatch *self)
 }
 
 WpBatch *
-wp_batch_new (GObject *pool, WpJob *job)
+wp_batch_new (GObject *pool, WpJob *job, WpEventCallback *event_callback)
 {
   WpBatch *self = g_object_new (WP_TYPE_BATCH, NULL);
+  const WpEventReceiver receiver = { is_event_heard, on_event_arrived, self };
 
   self->pool = g_object_ref (pool);
   self->engine = wp_engine_ref (job->engine);
   self->job = job;
+  self->event_callback = event_callback;
 
   wp_engine_lock (self->engine);
+  wp_engine_listen (self->engine, job, &receiver, wp_delivery_get_context (self->delivery));
   wp_batch_queue_init (&self->queue, job, self->delivery);
   job->changed = on_job_changed;
   job->changed_data = self;

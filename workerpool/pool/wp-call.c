@@ -2,6 +2,9 @@
 
 #include "pool/wp-call.h"
 
+#include "pool/wp-engine-events.h"
+#include "pool/wp-task-options-private.h"
+
 static GVariant *
 take_applied (WpJob *job, GError **error)
 {
@@ -45,7 +48,34 @@ on_job_cancelled (GCancellable *cancellable, gpointer user_data)
   wp_engine_unlock (job->engine);
 }
 
+static void
+on_event (guint64 index, GVariant *value, gpointer callback)
+{
+  wp_event_callback_call (callback, index, value);
+}
+
 /* In the thread that waits */
+
+/* The thread takes its events itself, as it iterates no main context. */
+static void
+wait_with_events (WpEngine *engine, WpJob *job, WpEventCallback *callback)
+{
+  while (TRUE)
+    {
+      if (wp_engine_has_events (job))
+        {
+          wp_engine_unlock (engine);
+          wp_engine_hand_out (engine, job, on_event, callback);
+          wp_engine_lock (engine);
+        }
+      else if (job->ended)
+        break;
+      else
+        wp_engine_wait_for_results (engine, job);
+    }
+
+  wp_engine_unlisten (engine, job);
+}
 
 GVariant *
 wp_call_run (WpEngine      *engine,
@@ -56,7 +86,9 @@ wp_call_run (WpEngine      *engine,
              GCancellable  *cancellable,
              GError       **error)
 {
+  const WpEventReceiver receiver = { NULL };
   g_autoptr (WpItems) owned_items = items;
+  g_autoptr (WpEventCallback) callback = NULL;
   g_autoptr (WpJob) job = NULL;
   gboolean submitted;
   gulong handler = 0;
@@ -67,12 +99,18 @@ wp_call_run (WpEngine      *engine,
   job = wp_job_new (engine, function, options, g_steal_pointer (&owned_items));
   if (!is_map)
     wp_job_share_items (job);
+  callback = options != NULL ? wp_task_options_ref_event_callback (options) : NULL;
 
   wp_engine_lock (engine);
-  job->may_borrow = !is_map;
+  if (callback != NULL)
+    wp_engine_listen (engine, job, &receiver, NULL);
+  /* Not while the caller's code may run: others may need the link. */
+  job->may_borrow = !is_map && callback == NULL;
   submitted = wp_engine_submit (engine, job, !is_map, error);
   if (submitted)
     wp_engine_close (engine, job);
+  else
+    wp_engine_unlisten (engine, job);
   job->may_borrow = FALSE;
   wp_engine_unlock (engine);
   if (!submitted)
@@ -82,7 +120,12 @@ wp_call_run (WpEngine      *engine,
     handler = g_cancellable_connect (cancellable, G_CALLBACK (on_job_cancelled), job, NULL);
 
   wp_engine_lock (engine);
-  wp_engine_wait_for_end (engine, job);
+  wp_engine_begin_wait (engine, job);
+  if (callback != NULL)
+    wait_with_events (engine, job, callback);
+  else
+    wp_engine_wait_for_end (engine, job);
+  wp_engine_end_wait (engine, job);
   wp_engine_unlock (engine);
 
   g_cancellable_disconnect (cancellable, handler);
@@ -99,6 +142,8 @@ typedef struct
   WpDelivery *delivery;
   gboolean is_map;
   gulong handler; /* on the cancellable */
+  WpEventCallback *callback; /* nullable */
+  gboolean posted; /* a call of 'deliver_events' is on its way; guarded by the engine's lock */
   GVariant *value;
   GError *error;
 } Call;
@@ -108,9 +153,49 @@ call_free (Call *call)
 {
   g_clear_pointer (&call->job, wp_job_unref);
   g_clear_pointer (&call->delivery, wp_delivery_unref);
+  g_clear_pointer (&call->callback, wp_event_callback_unref);
   g_clear_pointer (&call->value, g_variant_unref);
   g_clear_error (&call->error);
   g_free (call);
+}
+
+static void
+deliver_events (gpointer data)
+{
+  g_autoptr (GTask) task = data;
+  Call *call = g_task_get_task_data (task);
+
+  wp_engine_lock (call->job->engine);
+  call->posted = FALSE;
+  wp_engine_unlock (call->job->engine);
+
+  /* What comes from here on is posted anew, and so before the result. */
+  wp_engine_hand_out (call->job->engine, call->job, on_event, call->callback);
+}
+
+/* With the lock held. */
+static void
+on_event_arrived (gpointer data)
+{
+  GTask *task = data;
+  Call *call = g_task_get_task_data (task);
+
+  if (call->posted)
+    return;
+
+  call->posted = TRUE;
+  wp_delivery_post (call->delivery, deliver_events, g_object_ref (task), g_object_unref);
+}
+
+static void
+stop_listening (Call *call)
+{
+  if (call->callback == NULL)
+    return;
+
+  wp_engine_lock (call->job->engine);
+  wp_engine_unlisten (call->job->engine, call->job);
+  wp_engine_unlock (call->job->engine);
 }
 
 static void
@@ -119,6 +204,10 @@ return_call (gpointer data)
   g_autoptr (GTask) task = data;
   Call *call = g_task_get_task_data (task);
 
+  /* In a handler that iterates the main context, the rest of its events. */
+  if (call->callback != NULL)
+    wp_engine_hand_out (call->job->engine, call->job, on_event, call->callback);
+  stop_listening (call);
   g_cancellable_disconnect (g_task_get_cancellable (task), call->handler);
 
   if (!call->is_map)
@@ -167,6 +256,7 @@ wp_call_begin (WpEngine      *engine,
                WpTaskOptions *options,
                gboolean       is_map)
 {
+  const WpEventReceiver receiver = { .arrived = on_event_arrived, .data = task };
   GCancellable *cancellable = g_task_get_cancellable (task);
   g_autoptr (GError) error = NULL;
   gboolean submitted;
@@ -179,6 +269,7 @@ wp_call_begin (WpEngine      *engine,
   call->job = wp_job_new (engine, function, options, items);
   call->is_map = is_map;
   call->delivery = wp_delivery_ref (delivery);
+  call->callback = options != NULL ? wp_task_options_ref_event_callback (options) : NULL;
   g_task_set_task_data (task, call, (GDestroyNotify) call_free);
   if (!is_map)
     wp_job_share_items (call->job);
@@ -192,6 +283,8 @@ wp_call_begin (WpEngine      *engine,
   wp_engine_lock (engine);
   call->job->changed = on_call_changed;
   call->job->changed_data = g_object_ref (task);
+  if (call->callback != NULL)
+    wp_engine_listen (engine, call->job, &receiver, wp_delivery_get_context (delivery));
   submitted = wp_engine_submit (engine, call->job, !is_map, &error);
   if (submitted)
     {
@@ -205,6 +298,7 @@ wp_call_begin (WpEngine      *engine,
     return;
 
   call->job->changed = NULL;
+  stop_listening (call);
   g_cancellable_disconnect (cancellable, call->handler);
   g_task_return_error (task, g_steal_pointer (&error));
   g_object_unref (task);

@@ -14,8 +14,8 @@
 
 /* Jobs */
 
-static void
-wake_waiting (WpEngine *self, WpJob *job)
+void
+wp_engine_wake_waiting (WpEngine *self, WpJob *job)
 {
   if (job->polling && job->ended)
     wp_engine_recall_links (self);
@@ -33,7 +33,7 @@ wake_waiting (WpEngine *self, WpJob *job)
 static void
 job_changed (WpEngine *self, WpJob *job)
 {
-  wake_waiting (self, job);
+  wp_engine_wake_waiting (self, job);
   if (job->changed != NULL)
     job->changed (job, job->changed_data);
 }
@@ -367,7 +367,7 @@ send_chunk (WpEngine *self, const WpAction *action)
   if (link->parked)
     wp_engine_unpark (self, link);
 
-  head = wp_link_make_head (job->function, action->first, action->n_tasks, &head_size);
+  head = wp_link_make_head (job->function, action->first, action->n_tasks, wp_engine_get_stream (job), &head_size);
   header.head_length = (guint32) head_size;
 
   if (link->board != NULL)
@@ -482,7 +482,8 @@ run_action (WpEngine *self, const WpAction *action)
 
     case WP_ACTION_CANCEL_TASK:
       if (wp_engine_find_held (self, action->worker, action->sequence, &chunk))
-        wp_link_cancel_task (link, chunk.sequence, chunk.n_tasks, chunk.n_results);
+        wp_link_cancel_task (link, chunk.sequence, chunk.n_tasks, chunk.n_results,
+                             chunk.tag != NULL && ((WpJob *) chunk.tag)->events != NULL);
       wp_engine_update_polling (self, link);
       break;
 
@@ -502,6 +503,7 @@ run_action (WpEngine *self, const WpAction *action)
       job->scheduled = NULL;
       job->closed = TRUE;
       job->ended = TRUE;
+      wp_engine_end_events (self, job);
       job_changed (self, job);
       job->next_dropped = self->dropped_jobs;
       self->dropped_jobs = job;

@@ -275,7 +275,7 @@ cancel_started (WpEngine *self, WpLink *link, const WpHeldChunk *chunk)
   if (job == NULL || !(job->cancelled || (job->failure != NULL && job->on_error == WP_ON_ERROR_STOP)))
     return;
 
-  wp_link_cancel_task (link, chunk->sequence, chunk->n_tasks, chunk->n_results);
+  wp_link_cancel_task (link, chunk->sequence, chunk->n_tasks, chunk->n_results, FALSE);
   wp_engine_update_polling (self, link);
 }
 
@@ -337,11 +337,16 @@ take_frame (WpEngine *self, WpLink *link, WpFrame *frame, GError **error)
       return wp_task_head_decode (&task, frame->head, frame->header.head_length, error) &&
              take_started (self, link, frame->header.sequence, task.offset, error);
 
+    case WP_FRAME_EVENT:
+      return wp_task_head_decode (&task, frame->head, frame->header.head_length, error) &&
+             wp_engine_take_event (self, link, frame->header.sequence, task.offset, frame->body, error);
+
     case WP_FRAME_CONFIGURE:
     case WP_FRAME_CHUNK:
     case WP_FRAME_CANCEL:
     case WP_FRAME_STOP:
     case WP_FRAME_OBJECTS:
+    case WP_FRAME_CREDIT:
     default:
       g_set_error (error, WP_ERROR, WP_ERROR_PROTOCOL, "sent a frame of type %d, which only a pool sends",
                    frame->header.type);

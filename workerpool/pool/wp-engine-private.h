@@ -38,6 +38,12 @@ typedef struct
   gpointer data;
 } WpEngineCall;
 
+typedef struct
+{
+  GThread *thread;
+  WpJob *own; /* whose events the thread takes while it waits; nullable */
+} WpEngineWaiter;
+
 struct _WpEngine
 {
   gatomicrefcount ref_count;
@@ -54,6 +60,8 @@ struct _WpEngine
   WpLink **links; /* n_jobs */
   guint64 n_jobs_submitted;
   guint64 n_applies; /* of ordered tasks */
+  GQueue listeners; /* WpJob: those whose events somebody receives, as long as there may be some */
+  GArray *waiters;  /* WpEngineWaiter */
   GError *start_error; /* why the last worker did not come up */
   gboolean start_error_is_init; /* its init function did not want it */
   GPtrArray *exit_results; /* GVariant */
@@ -172,6 +180,21 @@ void         wp_engine_add_other_results (WpEngine             *self,
                                           GBytes               *payload,
                                           const WpResultOrigin *origin,
                                           GArray               *failed);
+/* Wakes the threads that wait for what has come. */
+void         wp_engine_wake_waiting     (WpEngine *self, WpJob *job);
+
+/* Events, beside wp-engine-events.h. */
+
+/* What to call the stream of the job's events to a worker; 0: nobody wants them now. */
+guint64      wp_engine_get_stream       (WpJob *job);
+/* The job has ended. */
+void         wp_engine_end_events       (WpEngine *self, WpJob *job);
+/* The pool is being joined. */
+void         wp_engine_drain_events     (WpEngine *self);
+/* The worker is gone, and waits for nothing any more. */
+void         wp_engine_forget_sender    (WpEngine *self, WpLink *link);
+/* Looks for receivers that take nothing; returns when to look again. For the engine's thread. */
+gint64       wp_engine_check_events     (WpEngine *self, gint64 now);
 
 /* With insights: what the results of a frame, with the times of all its records, say of the worker's time. Before their
  * items are dropped. */
@@ -191,6 +214,12 @@ void         wp_engine_end_reading      (WpLink *link);
 gboolean     wp_engine_read_frames      (WpEngine *self, WpLink *link, GError **error);
 /* The same, and what follows from the end of the channel. */
 void         wp_engine_read             (WpEngine *self, WpLink *link);
+gboolean     wp_engine_take_event       (WpEngine *self,
+                                         WpLink   *link,
+                                         guint64   sequence,
+                                         guint     offset,
+                                         GBytes   *body,
+                                         GError  **error);
 
 /* These want the engine's thread, without the lock. */
 

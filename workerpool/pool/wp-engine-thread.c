@@ -63,6 +63,7 @@ report_gone (WpEngine *self, WpLink *link, GError *reason)
     }
 
   /* Until the next launch: the errors of the tasks that it ran name it. */
+  wp_engine_forget_sender (self, link);
   wp_link_reset (link);
   g_clear_error (&link->cause);
   link->cause = reason;
@@ -416,6 +417,7 @@ engine_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_dat
   wp_engine_set_wake_time (self, G_MAXINT64);
   wp_engine_pump (self);
   wp_engine_wake_at (self, wp_engine_check_deadlines (self, now));
+  wp_engine_wake_at (self, wp_engine_check_events (self, now));
   work = has_work (self);
   self->ended = self->state == ENGINE_STOPPED;
   wp_engine_unlock (self);

@@ -10,6 +10,7 @@
 #include "channel/wp-context.h"
 #include "channel/wp-error.h"
 #include "channel/wp-process.h"
+#include "pool/wp-engine-events.h"
 #include "pool/wp-glib-thread.h"
 #include "pool/wp-live-engines.h"
 
@@ -131,6 +132,8 @@ wp_engine_new (const WpEngineConfig *config, const WpEngineObserver *observer, g
   self->dropped_items = g_ptr_array_new_with_free_func ((GDestroyNotify) g_variant_unref);
   self->stop_calls = g_array_new (FALSE, FALSE, sizeof (WpEngineCall));
   self->calls = g_array_new (FALSE, FALSE, sizeof (WpEngineCall));
+  g_queue_init (&self->listeners);
+  self->waiters = g_array_new (FALSE, FALSE, sizeof (WpEngineWaiter));
   g_queue_init (&self->launches);
   g_queue_init (&self->signals);
   g_queue_init (&self->large_chunks);
@@ -177,6 +180,8 @@ wp_engine_unref (WpEngine *self)
   g_ptr_array_unref (self->dropped_items);
   g_clear_pointer (&self->stop_calls, g_array_unref);
   g_array_unref (self->calls);
+  g_queue_clear (&self->listeners);
+  g_array_unref (self->waiters);
   for (guint i = 0; i < self->config.n_jobs; i++)
     wp_link_free (self->links[i]);
   g_free (self->links);
@@ -381,6 +386,7 @@ wp_engine_drain (WpEngine *self)
     return;
 
   self->state = ENGINE_DRAINING;
+  wp_engine_drain_events (self);
   wp_scheduler_drain (self->scheduler);
   wp_engine_pump (self);
 }
@@ -466,6 +472,7 @@ wp_engine_wait_stopped (WpEngine *self, GCancellable *cancellable, GError **erro
     handler = g_cancellable_connect (cancellable, G_CALLBACK (on_wait_cancelled), self, NULL);
 
   wp_engine_lock (self);
+  wp_engine_begin_wait (self, NULL);
   while ((self->state != ENGINE_STOPPED || self->joining) && !g_cancellable_is_cancelled (cancellable))
     g_cond_wait (&self->stopped, &self->lock);
 
@@ -480,6 +487,7 @@ wp_engine_wait_stopped (WpEngine *self, GCancellable *cancellable, GError **erro
       self->joining = FALSE;
       g_cond_broadcast (&self->stopped);
     }
+  wp_engine_end_wait (self, NULL);
   wp_engine_unlock (self);
 
   g_cancellable_disconnect (cancellable, handler);

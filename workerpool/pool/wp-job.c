@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "channel/wp-shared-buffer.h"
-#include "pool/wp-engine.h"
+#include "pool/wp-engine-events.h"
 #include "pool/wp-task-options-private.h"
 
 #define NS_PER_MS G_GINT64_CONSTANT (1000000)
@@ -64,6 +64,7 @@ wp_job_unref (WpJob *self)
 
   wp_items_free (self->items);
   wp_result_queue_free (self->results);
+  g_clear_pointer (&self->events, wp_job_events_free);
   g_clear_pointer (&self->retry_errors, wp_retry_errors_unref);
   g_clear_error (&self->failure);
   g_clear_error (&self->interruption);

@@ -17,6 +17,7 @@ G_BEGIN_DECLS
  * Fields below the mark are guarded by the engine's lock. */
 typedef struct _WpEngine WpEngine;
 typedef struct _WpJob WpJob;
+typedef struct _WpJobEvents WpJobEvents;
 
 /* Called with the engine's lock held after results came in, and when the job ended; may not call out. */
 typedef void (*WpJobFunc) (WpJob *job, gpointer data);
@@ -55,6 +56,8 @@ struct _WpJob
   GError *interruption; /* why tasks ended that never ran, or that were cancelled: not their own fault */
   int shared_fd;   /* the only task's arguments as a shared buffer, or -1 */
   gsize shared_length;
+
+  WpJobEvents *events; /* NULL: nobody will ever want them */
 
   WpJob *next_dropped; /* by the engine, which is done with both */
 

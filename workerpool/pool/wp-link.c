@@ -184,9 +184,9 @@ wp_link_can_share (WpLink *self)
 }
 
 guint8 *
-wp_link_make_head (const char *function, guint64 first, guint n_tasks, gsize *size)
+wp_link_make_head (const char *function, guint64 first, guint n_tasks, guint64 stream, gsize *size)
 {
-  const WpChunkHead head = { first, n_tasks, function, "" };
+  const WpChunkHead head = { first, n_tasks, function, "", stream };
   guint8 *bytes;
 
   *size = wp_chunk_head_get_size (&head);
@@ -203,6 +203,21 @@ wp_link_send_stop (WpLink *self)
 
   /* A broken channel shows as its end, which is what was wanted. */
   wp_channel_send (self->channel, &header, NULL, NULL, -1, NULL);
+}
+
+gboolean
+wp_link_send_credit (WpLink *self, guint64 stream, const WpCreditHead *credit, GError **error)
+{
+  const WpFrameHeader header = {
+    .type = WP_FRAME_CREDIT,
+    .sequence = stream,
+    .head_length = WP_CREDIT_HEAD_SIZE,
+  };
+  guint8 bytes[WP_CREDIT_HEAD_SIZE];
+
+  wp_credit_head_encode (credit, bytes);
+
+  return wp_channel_send (self->channel, &header, bytes, NULL, -1, error);
 }
 
 guint
@@ -236,7 +251,7 @@ wp_link_get_running (WpLink  *self,
 }
 
 void
-wp_link_cancel_task (WpLink *self, guint64 sequence, guint n_tasks, guint n_results)
+wp_link_cancel_task (WpLink *self, guint64 sequence, guint n_tasks, guint n_results, gboolean by_frame)
 {
   guint8 bytes[WP_TASK_HEAD_SIZE];
   const WpFrameHeader header = { .type = WP_FRAME_CANCEL,
@@ -248,15 +263,20 @@ wp_link_cancel_task (WpLink *self, guint64 sequence, guint n_tasks, guint n_resu
     {
       guint n_claimed = wp_board_get_claimed (self->board, sequence, n_tasks);
 
-      if (n_claimed > n_results)
-        wp_board_cancel (self->board, sequence, n_claimed - 1);
-      return;
-    }
+      if (n_claimed == n_results)
+        return;
 
-  if (self->started_sequence != sequence)
+      wp_board_cancel (self->board, sequence, n_claimed - 1);
+      if (!by_frame)
+        return;
+
+      head.offset = n_claimed - 1;
+    }
+  else if (self->started_sequence == sequence)
+    head.offset = self->started_offset;
+  else
     return;
 
-  head.offset = self->started_offset;
   wp_task_head_encode (&head, bytes);
   wp_channel_send (self->channel, &header, bytes, NULL, -1, NULL);
 }

@@ -96,7 +96,9 @@ void     wp_link_set_cause     (WpLink *self, GError *cause);
 
 gboolean wp_link_can_share     (WpLink *self);
 /* Makes the head of a CHUNK frame. (transfer full) */
-guint8  *wp_link_make_head     (const char *function, guint64 first, guint n_tasks, gsize *size);
+guint8  *wp_link_make_head     (const char *function, guint64 first, guint n_tasks, guint64 stream, gsize *size);
+/* Says that events were taken. FALSE: the connection is broken. */
+gboolean wp_link_send_credit   (WpLink *self, guint64 stream, const WpCreditHead *credit, GError **error);
 void     wp_link_send_stop     (WpLink *self);
 /* How many tasks were taken back from the end of the chunk. */
 guint    wp_link_recall        (WpLink *self, guint64 sequence, guint n_tasks, guint n_results, guint most);
@@ -107,8 +109,13 @@ gboolean wp_link_get_running   (WpLink  *self,
                                 guint    n_results,
                                 guint   *offset,
                                 gint64  *started);
-/* Asks the task that the chunk is at to stop. */
-void     wp_link_cancel_task   (WpLink *self, guint64 sequence, guint n_tasks, guint n_results);
+/* Asks the task that the chunk is at to stop. by_frame: beside the board, for a task that may be waiting for what comes
+ * on the channel. */
+void     wp_link_cancel_task   (WpLink  *self,
+                                guint64  sequence,
+                                guint    n_tasks,
+                                guint    n_results,
+                                gboolean by_frame);
 /* After its death: whether it was running a task of this chunk, of which n_results have ended. */
 gboolean wp_link_was_running   (WpLink *self, guint64 sequence, guint n_tasks, guint n_results);
 

@@ -31,6 +31,7 @@ struct _WpTaskOptions
   guint retry_delay;
   double retry_backoff;
   WpRetryErrors *retry_errors; /* NULL: none */
+  WpEventCallback *event_callback; /* nullable */
   guint task_timeout;
   int priority;
   WpOnError on_error;
@@ -153,6 +154,7 @@ wp_task_options_finalize (GObject *object)
   WpTaskOptions *self = WP_TASK_OPTIONS (object);
 
   g_clear_pointer (&self->retry_errors, wp_retry_errors_unref);
+  g_clear_pointer (&self->event_callback, wp_event_callback_unref);
 
   G_OBJECT_CLASS (wp_task_options_parent_class)->finalize (object);
 }
@@ -791,4 +793,46 @@ wp_task_options_set_on_error (WpTaskOptions *self, WpOnError on_error)
 
   self->on_error = on_error;
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_ON_ERROR]);
+}
+
+/**
+ * wp_task_options_set_event_callback:
+ * @self: options
+ * @callback: (nullable) (scope notified) (closure user_data) (destroy destroy): called with each event, or `NULL` for
+ *   none
+ * @user_data: data for @callback
+ * @destroy: (nullable): frees @user_data when neither the options nor a call made with them needs it any more
+ *
+ * Sets what is called when a running task has emitted an event, by [method@TaskContext.emit].
+ *
+ * It is called in the thread-default main context of the thread that made the asynchronous call or the batch, before the
+ * result of the task comes there. A synchronous call, which iterates no main context, calls it in its own thread. It may
+ * make calls of the pool. A batch emits [signal@Batch::event] as well.
+ *
+ * The events of one task come in order; those of different tasks come as they come. A callback that is slow makes the
+ * tasks wait, once they are a window of events ahead.
+ *
+ * Since: 1.0
+ */
+void
+wp_task_options_set_event_callback (WpTaskOptions *self,
+                                    WpEventFunc    callback,
+                                    gpointer       user_data,
+                                    GDestroyNotify destroy)
+{
+  WpEventCallback *before;
+
+  g_return_if_fail (WP_IS_TASK_OPTIONS (self));
+
+  before = self->event_callback;
+  self->event_callback = callback != NULL ? wp_event_callback_new (callback, user_data, destroy) : NULL;
+  if (callback == NULL && destroy != NULL)
+    destroy (user_data);
+  g_clear_pointer (&before, wp_event_callback_unref);
+}
+
+WpEventCallback *
+wp_task_options_ref_event_callback (WpTaskOptions *self)
+{
+  return self->event_callback != NULL ? wp_event_callback_ref (self->event_callback) : NULL;
 }

@@ -34,6 +34,18 @@ GType wp_on_error_get_type (void);
  */
 #define WP_RETRY_ANY_CODE (-1)
 
+/**
+ * WpEventFunc:
+ * @index: the index of the task in its batch or map; 0 in an apply
+ * @value: what the task has emitted
+ * @user_data: the data of the callback
+ *
+ * Receives the events of tasks; see [method@TaskOptions.set_event_callback].
+ *
+ * Since: 1.0
+ */
+typedef void (*WpEventFunc) (guint64 index, GVariant *value, gpointer user_data);
+
 #define WP_TYPE_TASK_OPTIONS (wp_task_options_get_type ())
 WP_PUBLIC
 G_DECLARE_FINAL_TYPE (WpTaskOptions, wp_task_options, WP, TASK_OPTIONS, GObject)
@@ -89,5 +101,10 @@ WP_PUBLIC
 WpOnError      wp_task_options_get_on_error         (WpTaskOptions *self);
 WP_PUBLIC
 void           wp_task_options_set_on_error         (WpTaskOptions *self, WpOnError on_error);
+WP_PUBLIC
+void           wp_task_options_set_event_callback   (WpTaskOptions *self,
+                                                     WpEventFunc    callback,
+                                                     gpointer       user_data,
+                                                     GDestroyNotify destroy);
 
 G_END_DECLS

@@ -8,6 +8,7 @@
 #include "pool/wp-batch-private.h"
 #include "pool/wp-call.h"
 #include "pool/wp-join.h"
+#include "pool/wp-task-options-private.h"
 
 static WpDelivery *
 get_delivery (WpWorkerPool *self, GMainContext *context)
@@ -347,7 +348,11 @@ wp_worker_pool_start_batch (WpWorkerPool  *self,
   submitted = wp_engine_submit (engine, job, FALSE, error);
   wp_engine_unlock (engine);
 
-  return submitted ? wp_batch_new (G_OBJECT (self), g_steal_pointer (&job)) : NULL;
+  if (!submitted)
+    return NULL;
+
+  return wp_batch_new (G_OBJECT (self), g_steal_pointer (&job),
+                       options != NULL ? wp_task_options_ref_event_callback (options) : NULL);
 }
 
 /**

@@ -70,7 +70,7 @@ call_function (const char *name,
     return FALSE;
 
   board = wp_board_new_private ();
-  context = wp_task_context_new (0, board, NULL, NULL);
+  context = wp_task_context_new (0, board, NULL, NULL, NULL);
   wp_task_context_begin (context, 0, 0, 0);
   value = wp_task_run (function, name, context, args, error);
   wp_task_context_end (context);

@@ -124,9 +124,9 @@ close_frame (WpOutbox *self,
 
 /* Returns when the kernel has everything: memory whose content still has to be written may not be reused, since after
  * a kill the pool would find it neither there nor in the stream. */
-static gboolean
-drain (WpOutbox *self,
-       GError  **error)
+gboolean
+wp_outbox_drain (WpOutbox *self,
+                 GError  **error)
 {
   while (wp_channel_has_output (self->channel))
     {
@@ -157,7 +157,7 @@ wp_outbox_flush (WpOutbox *self,
   if (self->n_results > 0)
     close_frame (self, FALSE);
 
-  if (!wp_channel_send_encoded (self->channel, self->buffer, self->end, error) || !drain (self, error))
+  if (!wp_channel_send_encoded (self->channel, self->buffer, self->end, error) || !wp_outbox_drain (self, error))
     return FALSE;
 
   self->open = 0;
@@ -269,7 +269,7 @@ send_alone (WpOutbox          *self,
     }
 
   wp_results_head_encode (&head, head_bytes);
-  if (!wp_channel_send (self->channel, &header, head_bytes, body, -1, error) || !drain (self, error))
+  if (!wp_channel_send (self->channel, &header, head_bytes, body, -1, error) || !wp_outbox_drain (self, error))
     return FALSE;
 
   self->offset++;

@@ -49,5 +49,7 @@ gboolean  wp_outbox_announce    (WpOutbox *self, gint64 now, GError **error);
 gboolean  wp_outbox_is_due      (WpOutbox *self, gint64 now);
 /* Sends everything, and returns when the kernel has all of it. */
 gboolean  wp_outbox_flush       (WpOutbox *self, gint64 now, GError **error);
+/* The same for what others have sent through its channel. */
+gboolean  wp_outbox_drain       (WpOutbox *self, GError **error);
 
 G_END_DECLS

@@ -2,6 +2,10 @@
 
 #include "worker/wp-task-context-private.h"
 
+#include <poll.h>
+
+#include "channel/wp-process.h"
+#include "channel/wp-value.h"
 #include "worker/wp-cancel-watch.h"
 
 /**
@@ -21,10 +25,12 @@ struct _WpTaskContext
   guint worker_id;
   WpBoard *board; /* nullable */
   WpInbox *inbox;
+  WpEmitter *emitter;
   const int *asked;
   WpCancelWatch *watch;
   /* The channel may only be read where the worker reads it. */
   GThread *thread;
+  guint generation; /* of the process: only the worker itself talks to the pool */
 
   gboolean running;
   gboolean cancelled; /* atomic; without a board */
@@ -83,6 +89,7 @@ WpTaskContext *
 wp_task_context_new (guint      worker_id,
                      WpBoard   *board,
                      WpInbox   *inbox,
+                     WpEmitter *emitter,
                      const int *asked)
 {
   WpTaskContext *self = g_object_new (WP_TYPE_TASK_CONTEXT, NULL);
@@ -90,8 +97,10 @@ wp_task_context_new (guint      worker_id,
   self->worker_id = worker_id;
   self->board = board;
   self->inbox = inbox;
+  self->emitter = emitter;
   self->asked = asked;
   self->thread = g_thread_self ();
+  self->generation = wp_process_get_generation ();
   if (inbox != NULL)
     self->watch = wp_cancel_watch_new (board, inbox, is_told, self);
 
@@ -237,6 +246,124 @@ wp_task_context_get_cancellable (WpTaskContext *self)
   g_return_val_if_fail (WP_IS_TASK_CONTEXT (self), NULL);
 
   return self->running && self->watch != NULL ? wp_cancel_watch_get (self->watch) : NULL;
+}
+
+static gboolean
+set_emit_error (GError    **error,
+                GIOErrorEnum code,
+                const char *why)
+{
+  g_set_error (error, G_IO_ERROR, code, "The event was not sent: %s", why);
+  return FALSE;
+}
+
+static gboolean
+may_emit (WpTaskContext *self,
+          GVariant      *value,
+          GError       **error)
+{
+  if (value == NULL)
+    return set_emit_error (error, G_IO_ERROR_INVALID_ARGUMENT, "it has no value");
+
+  if (!self->running || self->emitter == NULL)
+    return set_emit_error (error, G_IO_ERROR_CLOSED, "no task is running; a function emits events until it returns");
+
+  if (self->generation != wp_process_get_generation ())
+    return set_emit_error (error, G_IO_ERROR_CLOSED,
+                           "this process was forked by the task, and only the worker itself can talk to the pool");
+
+  if (self->thread != g_thread_self ())
+    return set_emit_error (error, G_IO_ERROR_NOT_SUPPORTED,
+                           "this is another thread than the one that runs the task; hand the value over to that one");
+
+  return TRUE;
+}
+
+/* The pool answers a cancellation on the channel, too, when the task's events are listened to. */
+static gboolean
+wait_for_credit (WpTaskContext *self,
+                 GError       **error)
+{
+  struct pollfd input = { .fd = wp_inbox_get_fd (self->inbox), .events = POLLIN };
+
+  while (TRUE)
+    {
+      wp_inbox_poll (self->inbox);
+      if (is_told (self))
+        return set_emit_error (error, G_IO_ERROR_CANCELLED, "the task is cancelled");
+      if (wp_inbox_has_ended (self->inbox))
+        return set_emit_error (error, G_IO_ERROR_CLOSED, "the channel to the pool is closed");
+      if (wp_emitter_has_credit (self->emitter))
+        return TRUE;
+
+      poll (&input, 1, -1);
+    }
+}
+
+/**
+ * wp_task_context_emit:
+ * @self: a task context
+ * @value: what to tell; a floating reference is consumed
+ * @error: return location for an error
+ *
+ * Sends an event to whoever called the running task: its progress, or a part of its result.
+ *
+ * The events of a task arrive in order, and before its result: as [signal@Batch::event], and at the callback of
+ * [method@TaskOptions.set_event_callback]. They are sent at once. When nobody listened as the task was sent to the
+ * worker, the call costs nothing and does nothing.
+ *
+ * A worker may be ahead of its receiver by 128 events, or by a mebibyte and one event; then the call waits until
+ * the receiver has taken some. The wait ends when the task is cancelled. Events that nobody can take, because the thread
+ * that would is waiting for the pool, are discarded instead.
+ *
+ * Events are not a part of the result: those of a task whose worker dies may have arrived or not, and come again when
+ * it runs again.
+ *
+ * Errors: `G_IO_ERROR_CANCELLED` when the task should end; `G_IO_ERROR_INVALID_ARGUMENT` when @value cannot be sent;
+ * `G_IO_ERROR_MESSAGE_TOO_LARGE` when it is too large for the channel; `G_IO_ERROR_NOT_SUPPORTED` in another thread than
+ * the task's; `G_IO_ERROR_CLOSED` when no task runs, in a process that the task has forked, and when the pool is gone.
+ *
+ * Returns: `TRUE` when the event is on its way, or nobody wants it
+ *
+ * Since: 1.0
+ */
+gboolean
+wp_task_context_emit (WpTaskContext *self,
+                      GVariant      *value,
+                      GError       **error)
+{
+  g_autoptr (GVariant) owned = value != NULL ? g_variant_ref_sink (value) : NULL;
+  const char *flaw;
+  gboolean ready;
+
+  g_return_val_if_fail (WP_IS_TASK_CONTEXT (self), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  if (!may_emit (self, owned, error))
+    return FALSE;
+  if (!wp_emitter_is_heard (self->emitter))
+    return TRUE;
+
+  flaw = wp_value_get_flaw (owned);
+  if (flaw != NULL)
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "The event was not sent: its value %s", flaw);
+      return FALSE;
+    }
+
+  if (wp_task_context_is_cancelled (self))
+    return set_emit_error (error, G_IO_ERROR_CANCELLED, "the task is cancelled");
+
+  if (!wp_emitter_has_credit (self->emitter))
+    {
+      wp_cancel_watch_suspend (self->watch);
+      ready = wait_for_credit (self, error);
+      wp_cancel_watch_resume (self->watch);
+      if (!ready)
+        return FALSE;
+    }
+
+  return wp_emitter_send (self->emitter, self->sequence, self->offset, owned, error);
 }
 
 /**

@@ -22,6 +22,10 @@ GVariant *wp_task_context_get_shared_objects (WpTaskContext *self);
 WP_PUBLIC
 GCancellable *wp_task_context_get_cancellable (WpTaskContext *self);
 WP_PUBLIC
+gboolean wp_task_context_emit           (WpTaskContext *self,
+                                         GVariant      *value,
+                                         GError       **error);
+WP_PUBLIC
 gpointer wp_task_context_get_worker_state (WpTaskContext *self);
 WP_PUBLIC
 void     wp_task_context_set_worker_state (WpTaskContext *self,

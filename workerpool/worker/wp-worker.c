@@ -13,6 +13,7 @@
 #include "channel/wp-message.h"
 #include "channel/wp-payload.h"
 #include "channel/wp-process.h"
+#include "worker/wp-emitter.h"
 #include "worker/wp-function-private.h"
 #include "worker/wp-inbox.h"
 #include "worker/wp-memory-limit.h"
@@ -62,6 +63,7 @@ struct _WpWorker
   WpBoard *board; /* shared with the pool, or only the buffer of the results */
   gboolean board_is_shared;
   WpOutbox *outbox;
+  WpEmitter *emitter;
   WpTaskContext *context;
   GVariant *shared_objects; /* nullable */
   WpInbox *inbox;
@@ -106,6 +108,7 @@ wp_worker_finalize (GObject *object)
   g_clear_object (&self->context);
   g_clear_pointer (&self->shared_objects, g_variant_unref);
   g_clear_pointer (&self->inbox, wp_inbox_free);
+  g_clear_pointer (&self->emitter, wp_emitter_free);
   g_clear_pointer (&self->outbox, wp_outbox_free);
   g_clear_pointer (&self->board, wp_board_free);
   g_clear_pointer (&self->channel, wp_channel_free);
@@ -193,16 +196,33 @@ look_at_memory (WpWorker *self,
   return wp_outbox_flush (self->outbox, now, error) && send_payload (self, WP_FRAME_RETIRE, writer, error);
 }
 
+static gboolean
+handle_credit (WpWorker      *self,
+               const WpFrame *frame,
+               GError       **error)
+{
+  WpCreditHead credit;
+
+  if (!wp_credit_head_decode (&credit, frame->head, frame->header.head_length, error))
+    return FALSE;
+
+  return wp_emitter_add_credit (self->emitter, frame->header.sequence, &credit) ||
+         set_protocol_error (error, "credit for events that it was not sent");
+}
+
 /* The inbox's: other frames wait until the task has ended. */
 static gboolean
 handle_early (const WpFrame *frame,
               gpointer       data,
               GError       **error)
 {
-  if (frame->header.type != WP_FRAME_CANCEL)
+  if (frame->header.type == WP_FRAME_CANCEL)
+    handle_cancel (data, frame, error);
+  else if (frame->header.type == WP_FRAME_CREDIT)
+    handle_credit (data, frame, error);
+  else
     return FALSE;
 
-  handle_cancel (data, frame, error);
   return TRUE;
 }
 
@@ -409,7 +429,9 @@ configure (WpWorker *self,
     return refuse_to_run (self, limit_error, error);
 
   self->outbox = wp_outbox_new (self->channel, self->board, self->timed);
-  self->context = wp_task_context_new (self->id, self->board_is_shared ? self->board : NULL, self->inbox, self->asked);
+  self->emitter = wp_emitter_new (self->channel, self->outbox);
+  self->context = wp_task_context_new (self->id, self->board_is_shared ? self->board : NULL, self->inbox, self->emitter,
+                                       self->asked);
 
   wp_task_context_set_shared_objects (self->context, self->shared_objects);
 
@@ -536,6 +558,7 @@ run_chunk (WpWorker      *self,
   /* What the pool sends it has checked: it made the values itself. */
   wp_payload_reader_init (&reader, frame->body, TRUE);
   wp_outbox_begin_chunk (self->outbox, sequence, now);
+  wp_emitter_set_stream (self->emitter, head.stream);
 
   for (guint offset = 0; offset < head.n_tasks; offset++)
     {
@@ -676,6 +699,9 @@ finalize_tasks (WpWorker *self,
 {
   gboolean succeeded;
 
+  /* What is left of the last chunk's. */
+  wp_emitter_set_stream (self->emitter, 0);
+
   return self->exit_function == NULL || !self->is_initialized ||
          run_hook (self, self->exit_function, WP_FRAME_EXIT_RESULT, &succeeded, error);
 }
@@ -703,6 +729,10 @@ serve (WpWorker *self,
           handled = handle_cancel (self, &frame, error);
           break;
 
+        case WP_FRAME_CREDIT:
+          handled = handle_credit (self, &frame, error);
+          break;
+
         case WP_FRAME_STOP:
           return wp_outbox_flush (self->outbox, get_now (), error) && finalize_tasks (self, error);
 
@@ -714,6 +744,7 @@ serve (WpWorker *self,
         case WP_FRAME_RETIRE:
         case WP_FRAME_INITIALIZED:
         case WP_FRAME_EXIT_RESULT:
+        case WP_FRAME_EVENT:
         default:
           handled = set_protocol_error (error, "a frame that only workers send, or settings twice");
           break;
