@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import tempfile
@@ -21,6 +22,9 @@ MODULE = os.environ['WORKERPOOL_CLI_MODULE']
 
 # Far more than any of this takes; a test that waits so long has failed.
 PATIENCE = 30
+
+# Whoever runs the tests may ignore it, as nohup does, and the command would inherit that.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 FOLDER = tempfile.mkdtemp(prefix='workerpool-cli-')
 

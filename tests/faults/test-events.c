@@ -607,7 +607,7 @@ static void
 test_join (void)
 {
   g_autoptr (WpWorkerPool) pool = make_pool (2);
-  g_autoptr (WpBatch) batch = start_unheard_flood (pool);
+  g_autoptr (WpBatch) batch G_GNUC_UNUSED = start_unheard_flood (pool);
 
   expect_end ("joining a pool in the thread that should take its events");
   join_pool (pool);
@@ -668,7 +668,7 @@ static void
 test_join_elsewhere (void)
 {
   g_autoptr (WpWorkerPool) pool = make_pool (1);
-  g_autoptr (WpBatch) batch = start_unheard_flood (pool);
+  g_autoptr (WpBatch) batch G_GNUC_UNUSED = start_unheard_flood (pool);
   GThread *thread;
 
   expect_end ("joining a pool whose events nobody takes");
