@@ -556,7 +556,7 @@ wp_batch_class_init (WpBatchClass *klass)
   object_class->finalize = wp_batch_finalize;
 
   /**
-   * WpBatch:id: (attributes org.gtk.Property.get=wp_batch_get_id)
+   * WpBatch:id:
    *
    * What the batch's tasks have in common in the ids of the pool's signals: the id of the batch's
    * task of index i is id + i.
@@ -565,7 +565,7 @@ wp_batch_class_init (WpBatchClass *klass)
    */
   properties[PROP_ID] = g_param_spec_uint64 ("id", NULL, NULL, 0, G_MAXUINT64, 0, readable);
   /**
-   * WpBatch:function: (attributes org.gtk.Property.get=wp_batch_get_function)
+   * WpBatch:function:
    *
    * The name of the function that the tasks run.
    *
@@ -573,7 +573,7 @@ wp_batch_class_init (WpBatchClass *klass)
    */
   properties[PROP_FUNCTION] = g_param_spec_string ("function", NULL, NULL, NULL, readable);
   /**
-   * WpBatch:state: (attributes org.gtk.Property.get=wp_batch_get_state)
+   * WpBatch:state:
    *
    * Whether the batch takes tasks, runs them out, or has ended.
    *
@@ -582,7 +582,7 @@ wp_batch_class_init (WpBatchClass *klass)
   properties[PROP_STATE] =
       g_param_spec_enum ("state", NULL, NULL, WP_TYPE_BATCH_STATE, WP_BATCH_STATE_OPEN, readable);
   /**
-   * WpBatch:n-pushed: (attributes org.gtk.Property.get=wp_batch_get_n_pushed)
+   * WpBatch:n-pushed:
    *
    * How many items were pushed.
    *
@@ -591,7 +591,7 @@ wp_batch_class_init (WpBatchClass *klass)
   properties[PROP_N_PUSHED] =
       g_param_spec_uint64 ("n-pushed", NULL, NULL, 0, G_MAXUINT64, 0, readable);
   /**
-   * WpBatch:n-completed: (attributes org.gtk.Property.get=wp_batch_get_n_completed)
+   * WpBatch:n-completed:
    *
    * How many tasks have ended, the failed ones included.
    *
@@ -600,7 +600,7 @@ wp_batch_class_init (WpBatchClass *klass)
   properties[PROP_N_COMPLETED] =
       g_param_spec_uint64 ("n-completed", NULL, NULL, 0, G_MAXUINT64, 0, readable);
   /**
-   * WpBatch:n-failed: (attributes org.gtk.Property.get=wp_batch_get_n_failed)
+   * WpBatch:n-failed:
    *
    * How many tasks have ended with an error.
    *
@@ -609,7 +609,7 @@ wp_batch_class_init (WpBatchClass *klass)
   properties[PROP_N_FAILED] =
       g_param_spec_uint64 ("n-failed", NULL, NULL, 0, G_MAXUINT64, 0, readable);
   /**
-   * WpBatch:n-total: (attributes org.gtk.Property.get=wp_batch_get_n_total org.gtk.Property.set=wp_batch_set_n_total)
+   * WpBatch:n-total:
    *
    * How many items are going to be pushed, as far as the caller knows; 0 when it does not. Once the
    * batch is closed, what was pushed is the total.
@@ -620,7 +620,7 @@ wp_batch_class_init (WpBatchClass *klass)
       g_param_spec_uint64 ("n-total", NULL, NULL, 0, G_MAXUINT64, 0,
                            G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
   /**
-   * WpBatch:fraction: (attributes org.gtk.Property.get=wp_batch_get_fraction)
+   * WpBatch:fraction:
    *
    * The part of the tasks that has ended, from 0 to 1, ready to be bound to a progress bar. As long as
    * the total is not known it is the part of what was pushed.
@@ -629,7 +629,7 @@ wp_batch_class_init (WpBatchClass *klass)
    */
   properties[PROP_FRACTION] = g_param_spec_double ("fraction", NULL, NULL, 0, 1, 0, readable);
   /**
-   * WpBatch:rate: (attributes org.gtk.Property.get=wp_batch_get_rate)
+   * WpBatch:rate:
    *
    * How many tasks end in a second at present; 0 when it is not known yet.
    *
@@ -637,7 +637,7 @@ wp_batch_class_init (WpBatchClass *klass)
    */
   properties[PROP_RATE] = g_param_spec_double ("rate", NULL, NULL, 0, G_MAXDOUBLE, 0, readable);
   /**
-   * WpBatch:remaining: (attributes org.gtk.Property.get=wp_batch_get_remaining)
+   * WpBatch:remaining:
    *
    * The seconds until all tasks have ended, at the present rate; -1 when it cannot be told.
    *

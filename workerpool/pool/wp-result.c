@@ -90,7 +90,7 @@ wp_result_class_init (WpResultClass *klass)
   object_class->finalize = wp_result_finalize;
 
   /**
-   * WpResult:index: (attributes org.gtk.Property.get=wp_result_get_index)
+   * WpResult:index:
    *
    * The task's index in its batch, in the order in which the items were pushed, from 0.
    *
@@ -100,7 +100,7 @@ wp_result_class_init (WpResultClass *klass)
       g_param_spec_uint64 ("index", NULL, NULL, 0, G_MAXUINT64, 0,
                            G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
   /**
-   * WpResult:value: (attributes org.gtk.Property.get=wp_result_get_value)
+   * WpResult:value:
    *
    * The value that the function returned; `NULL` when the task failed.
    *
@@ -110,7 +110,7 @@ wp_result_class_init (WpResultClass *klass)
       g_param_spec_variant ("value", NULL, NULL, G_VARIANT_TYPE_ANY, NULL,
                             G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
   /**
-   * WpResult:error: (attributes org.gtk.Property.get=wp_result_get_error)
+   * WpResult:error:
    *
    * The error of a task that failed; `NULL` when it succeeded.
    *
@@ -121,7 +121,7 @@ wp_result_class_init (WpResultClass *klass)
                           G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
 
   /**
-   * WpResult:worker-id: (attributes org.gtk.Property.get=wp_result_get_worker_id)
+   * WpResult:worker-id:
    *
    * The number of the worker that ran the task last; `G_MAXUINT` when none did, or none is known to have.
    *
@@ -130,7 +130,7 @@ wp_result_class_init (WpResultClass *klass)
   properties[PROP_WORKER_ID] =
       g_param_spec_uint ("worker-id", NULL, NULL, 0, G_MAXUINT, G_MAXUINT, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
   /**
-   * WpResult:start-time: (attributes org.gtk.Property.get=wp_result_get_start_time)
+   * WpResult:start-time:
    *
    * When the task began to run, the last time that it did, in microseconds of g_get_monotonic_time(); 0 when it is not
    * known.
@@ -140,7 +140,7 @@ wp_result_class_init (WpResultClass *klass)
   properties[PROP_START_TIME] =
       g_param_spec_int64 ("start-time", NULL, NULL, 0, G_MAXINT64, 0, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
   /**
-   * WpResult:run-time: (attributes org.gtk.Property.get=wp_result_get_run_time)
+   * WpResult:run-time:
    *
    * How long the task ran, the last time that it did, in microseconds.
    *
@@ -149,7 +149,7 @@ wp_result_class_init (WpResultClass *klass)
   properties[PROP_RUN_TIME] =
       g_param_spec_int64 ("run-time", NULL, NULL, 0, G_MAXINT64, 0, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
   /**
-   * WpResult:n-retries: (attributes org.gtk.Property.get=wp_result_get_n_retries)
+   * WpResult:n-retries:
    *
    * How often the task was run again, as [property@TaskOptions:max-retries] allows.
    *

@@ -170,7 +170,7 @@ wp_task_options_class_init (WpTaskOptionsClass *klass)
   object_class->set_property = wp_task_options_set_property;
 
   /**
-   * WpTaskOptions:ordered: (attributes org.gtk.Property.get=wp_task_options_get_ordered org.gtk.Property.set=wp_task_options_set_ordered)
+   * WpTaskOptions:ordered:
    *
    * Whether the results of a batch come in the order in which the items were pushed (`TRUE`, the
    * default), or as the tasks end. The result of a map is always in order.
@@ -180,7 +180,7 @@ wp_task_options_class_init (WpTaskOptionsClass *klass)
   properties[PROP_ORDERED] =
       g_param_spec_boolean ("ordered", NULL, NULL, TRUE, flags);
   /**
-   * WpTaskOptions:chunk-size: (attributes org.gtk.Property.get=wp_task_options_get_chunk_size org.gtk.Property.set=wp_task_options_set_chunk_size)
+   * WpTaskOptions:chunk-size:
    *
    * How many consecutive tasks travel together to a worker, at most 32768; 0, the default, chooses by
    * the measured run time of the tasks. Takes precedence over [property@TaskOptions:n-splits].
@@ -190,7 +190,7 @@ wp_task_options_class_init (WpTaskOptionsClass *klass)
   properties[PROP_CHUNK_SIZE] =
       g_param_spec_uint ("chunk-size", NULL, NULL, 0, WP_TASK_OPTIONS_MAX_CHUNK_SIZE, 0, flags);
   /**
-   * WpTaskOptions:n-splits: (attributes org.gtk.Property.get=wp_task_options_get_n_splits org.gtk.Property.set=wp_task_options_set_n_splits)
+   * WpTaskOptions:n-splits:
    *
    * Into how many chunks a map is divided; 0, the default, leaves it to
    * [property@TaskOptions:chunk-size]. More splits than items give chunks of one task. It has no effect on
@@ -201,7 +201,7 @@ wp_task_options_class_init (WpTaskOptionsClass *klass)
   properties[PROP_N_SPLITS] =
       g_param_spec_uint ("n-splits", NULL, NULL, 0, G_MAXUINT, 0, flags);
   /**
-   * WpTaskOptions:max-active-tasks: (attributes org.gtk.Property.get=wp_task_options_get_max_active_tasks org.gtk.Property.set=wp_task_options_set_max_active_tasks)
+   * WpTaskOptions:max-active-tasks:
    *
    * How many tasks of a batch may be pushed and not yet taken back as results; 0, the default, is
    * twice what all workers hold in one chunk each, and at least 64 for each worker. A map, whose
@@ -212,7 +212,7 @@ wp_task_options_class_init (WpTaskOptionsClass *klass)
   properties[PROP_MAX_ACTIVE_TASKS] =
       g_param_spec_uint ("max-active-tasks", NULL, NULL, 0, G_MAXUINT, 0, flags);
   /**
-   * WpTaskOptions:max-retries: (attributes org.gtk.Property.get=wp_task_options_get_max_retries org.gtk.Property.set=wp_task_options_set_max_retries)
+   * WpTaskOptions:max-retries:
    *
    * How often a task runs again after the worker that ran it died; 0, the default, lets the task fail
    * with `WP_ERROR_WORKER_DIED` at the first death. An error that the function returns is a result,
@@ -226,7 +226,7 @@ wp_task_options_class_init (WpTaskOptionsClass *klass)
   properties[PROP_MAX_RETRIES] =
       g_param_spec_uint ("max-retries", NULL, NULL, 0, G_MAXUINT, 0, flags);
   /**
-   * WpTaskOptions:retry-delay: (attributes org.gtk.Property.get=wp_task_options_get_retry_delay org.gtk.Property.set=wp_task_options_set_retry_delay)
+   * WpTaskOptions:retry-delay:
    *
    * How long a task waits, in milliseconds, before it runs again for the first time, at most a day
    * (86,400,000 ms); 0, the default, for not at all. A waiting task keeps no worker from other tasks; it
@@ -237,7 +237,7 @@ wp_task_options_class_init (WpTaskOptionsClass *klass)
   properties[PROP_RETRY_DELAY] =
       g_param_spec_uint ("retry-delay", NULL, NULL, 0, WP_TASK_OPTIONS_MAX_RETRY_DELAY, 0, flags);
   /**
-   * WpTaskOptions:retry-backoff: (attributes org.gtk.Property.get=wp_task_options_get_retry_backoff org.gtk.Property.set=wp_task_options_set_retry_backoff)
+   * WpTaskOptions:retry-backoff:
    *
    * By which factor each retry of a task waits longer than the one before, at least 1, which is the
    * default, and finite: the n-th retry waits for [property@TaskOptions:retry-delay] times the factor to
@@ -248,7 +248,7 @@ wp_task_options_class_init (WpTaskOptionsClass *klass)
   properties[PROP_RETRY_BACKOFF] =
       g_param_spec_double ("retry-backoff", NULL, NULL, 1.0, G_MAXDOUBLE, 1.0, flags);
   /**
-   * WpTaskOptions:task-timeout: (attributes org.gtk.Property.get=wp_task_options_get_task_timeout org.gtk.Property.set=wp_task_options_set_task_timeout)
+   * WpTaskOptions:task-timeout:
    *
    * How long each task may run, in milliseconds, from the moment when its function is called; 0, the
    * default, for any time. A task that runs longer fails alone, with `G_IO_ERROR_TIMED_OUT`, its worker is
@@ -263,7 +263,7 @@ wp_task_options_class_init (WpTaskOptionsClass *klass)
   properties[PROP_TASK_TIMEOUT] =
       g_param_spec_uint ("task-timeout", NULL, NULL, 0, G_MAXUINT, 0, flags);
   /**
-   * WpTaskOptions:priority: (attributes org.gtk.Property.get=wp_task_options_get_priority org.gtk.Property.set=wp_task_options_set_priority)
+   * WpTaskOptions:priority:
    *
    * The place of the tasks in the pool's queue, as for main loop sources: lower numbers go first.
    * Tasks of the same priority share the workers fairly. A task that runs is not interrupted, and none
@@ -275,7 +275,7 @@ wp_task_options_class_init (WpTaskOptionsClass *klass)
   properties[PROP_PRIORITY] =
       g_param_spec_int ("priority", NULL, NULL, G_MININT + 1, G_MAXINT, G_PRIORITY_DEFAULT, flags);
   /**
-   * WpTaskOptions:on-error: (attributes org.gtk.Property.get=wp_task_options_get_on_error org.gtk.Property.set=wp_task_options_set_on_error)
+   * WpTaskOptions:on-error:
    *
    * What a failed task means for the others of its map or batch; `WP_ON_ERROR_STOP` by default.
    *

@@ -576,7 +576,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   object_class->finalize = wp_worker_pool_finalize;
 
   /**
-   * WpWorkerPool:n-jobs: (attributes org.gtk.Property.get=wp_worker_pool_get_n_jobs org.gtk.Property.set=wp_worker_pool_set_n_jobs)
+   * WpWorkerPool:n-jobs:
    *
    * The number of workers, at most 65535. Setting 0 stands for one per usable CPU, as [func@cpu_count]
    * counts them, which is also the default; the property then has that number. More workers than CPUs
@@ -587,7 +587,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_N_JOBS] =
       g_param_spec_uint ("n-jobs", NULL, NULL, 0, WP_WORKER_POOL_MAX_N_JOBS, 0, writable);
   /**
-   * WpWorkerPool:daemon: (attributes org.gtk.Property.get=wp_worker_pool_get_daemon org.gtk.Property.set=wp_worker_pool_set_daemon)
+   * WpWorkerPool:daemon:
    *
    * Whether the workers are daemonic, the default: they are killed when their owner ends, in whatever
    * way, and may not have pools of their own.
@@ -600,7 +600,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_DAEMON] =
       g_param_spec_boolean ("daemon", NULL, NULL, TRUE, writable);
   /**
-   * WpWorkerPool:start-method: (attributes org.gtk.Property.get=wp_worker_pool_get_start_method org.gtk.Property.set=wp_worker_pool_set_start_method)
+   * WpWorkerPool:start-method:
    *
    * How workers come to life; [enum@StartMethod] says what each way is good for. `WP_START_METHOD_FORK` and
    * `WP_START_METHOD_THREADING` run functions of this program: with a [property@WorkerPool:host] such a pool cannot
@@ -612,7 +612,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_START_METHOD] =
       g_param_spec_enum ("start-method", NULL, NULL, WP_TYPE_START_METHOD, WP_START_METHOD_SPAWN, writable);
   /**
-   * WpWorkerPool:keep-alive: (attributes org.gtk.Property.get=wp_worker_pool_get_keep_alive org.gtk.Property.set=wp_worker_pool_set_keep_alive)
+   * WpWorkerPool:keep-alive:
    *
    * Whether the workers stay when a map or batch has ended, to serve the next one. Without it they end
    * then, unless something else is in flight. Workers that apply has started stay until a map ends or
@@ -623,7 +623,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_KEEP_ALIVE] =
       g_param_spec_boolean ("keep-alive", NULL, NULL, FALSE, writable);
   /**
-   * WpWorkerPool:order-tasks: (attributes org.gtk.Property.get=wp_worker_pool_get_order_tasks org.gtk.Property.set=wp_worker_pool_set_order_tasks)
+   * WpWorkerPool:order-tasks:
    *
    * Whether tasks go to the workers in order: of each map and each batch, the worker 0 gets the first
    * chunk, worker 1 the second, and so on, beginning again with worker 0 after the last one. Each map
@@ -641,7 +641,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_ORDER_TASKS] =
       g_param_spec_boolean ("order-tasks", NULL, NULL, FALSE, writable);
   /**
-   * WpWorkerPool:host: (attributes org.gtk.Property.get=wp_worker_pool_get_host org.gtk.Property.set=wp_worker_pool_set_host)
+   * WpWorkerPool:host:
    *
    * The program that the workers run, with its arguments; `NULL`, the default, for this program if it has
    * registered functions, else for the generic host. The program is looked up as by execvp().
@@ -651,7 +651,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_HOST] =
       g_param_spec_boxed ("host", NULL, NULL, G_TYPE_STRV, writable);
   /**
-   * WpWorkerPool:preload: (attributes org.gtk.Property.get=wp_worker_pool_get_preload org.gtk.Property.set=wp_worker_pool_set_preload)
+   * WpWorkerPool:preload:
    *
    * The modules that a fork server loads before it makes the first worker, each named by the absolute path of its
    * file; `NULL`, the default, for none. The workers have them loaded when they start, and share the memory of what
@@ -665,7 +665,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_PRELOAD] =
       g_param_spec_boxed ("preload", NULL, NULL, G_TYPE_STRV, writable);
   /**
-   * WpWorkerPool:preload-function: (attributes org.gtk.Property.get=wp_worker_pool_get_preload_function org.gtk.Property.set=wp_worker_pool_set_preload_function)
+   * WpWorkerPool:preload-function:
    *
    * A function that a fork server calls once, after it has loaded the modules of [property@WorkerPool:preload] and
    * before it makes the first worker; `NULL`, the default, for none. It is named as the function of a task is, gets
@@ -681,7 +681,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_PRELOAD_FUNCTION] =
       g_param_spec_string ("preload-function", NULL, NULL, NULL, writable);
   /**
-   * WpWorkerPool:launcher: (attributes org.gtk.Property.get=wp_worker_pool_get_launcher org.gtk.Property.set=wp_worker_pool_set_launcher)
+   * WpWorkerPool:launcher:
    *
    * What starts the workers, instead of what [property@WorkerPool:start-method] and
    * [property@WorkerPool:host] stand for; `NULL`, the default, for those.
@@ -691,7 +691,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_LAUNCHER] =
       g_param_spec_object ("launcher", NULL, NULL, WP_TYPE_LAUNCHER, writable);
   /**
-   * WpWorkerPool:start-timeout: (attributes org.gtk.Property.get=wp_worker_pool_get_start_timeout org.gtk.Property.set=wp_worker_pool_set_start_timeout)
+   * WpWorkerPool:start-timeout:
    *
    * How long a worker may take to report in, in milliseconds; then it is killed, and the start counts as
    * failed. The default is 10 seconds.
@@ -701,7 +701,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_START_TIMEOUT] =
       g_param_spec_uint ("start-timeout", NULL, NULL, 1, G_MAXUINT, DEFAULT_START_TIMEOUT, writable);
   /**
-   * WpWorkerPool:grace-period: (attributes org.gtk.Property.get=wp_worker_pool_get_grace_period org.gtk.Property.set=wp_worker_pool_set_grace_period)
+   * WpWorkerPool:grace-period:
    *
    * How long a cancelled task that runs may go on before its worker gets SIGTERM, and again before it
    * gets SIGKILL, in milliseconds. The default is 500.
@@ -711,7 +711,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_GRACE_PERIOD] =
       g_param_spec_uint ("grace-period", NULL, NULL, 0, G_MAXUINT, DEFAULT_GRACE_PERIOD, writable);
   /**
-   * WpWorkerPool:nice: (attributes org.gtk.Property.get=wp_worker_pool_get_nice org.gtk.Property.set=wp_worker_pool_set_nice)
+   * WpWorkerPool:nice:
    *
    * What is added to the niceness of the workers, from -20 to 19, as by nice(2): higher numbers leave the
    * processors, and the disks, to others. 0, the default, leaves it as the owner has it. Below 0 it needs a
@@ -722,7 +722,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_NICE] =
       g_param_spec_int ("nice", NULL, NULL, -20, 19, 0, writable);
   /**
-   * WpWorkerPool:io-priority: (attributes org.gtk.Property.get=wp_worker_pool_get_io_priority org.gtk.Property.set=wp_worker_pool_set_io_priority)
+   * WpWorkerPool:io-priority:
    *
    * When the workers get to use the disks, as by ioprio_set(2). By default the kernel derives it from
    * [property@WorkerPool:nice], which leaves background work a share; with `WP_IO_PRIORITY_IDLE` it gets
@@ -734,7 +734,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_IO_PRIORITY] =
       g_param_spec_enum ("io-priority", NULL, NULL, WP_TYPE_IO_PRIORITY, WP_IO_PRIORITY_DEFAULT, writable);
   /**
-   * WpWorkerPool:oom-score-adj: (attributes org.gtk.Property.get=wp_worker_pool_get_oom_score_adj org.gtk.Property.set=wp_worker_pool_set_oom_score_adj)
+   * WpWorkerPool:oom-score-adj:
    *
    * What is added to the workers' score by which the kernel chooses a process to kill when memory runs out,
    * from 0 to 1000, in thousandths of the machine's memory. The default of 100 has workers, which cost a task, die
@@ -745,7 +745,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_OOM_SCORE_ADJ] =
       g_param_spec_int ("oom-score-adj", NULL, NULL, 0, 1000, DEFAULT_OOM_SCORE_ADJ, writable);
   /**
-   * WpWorkerPool:cpu-ids: (attributes org.gtk.Property.get=wp_worker_pool_get_cpu_ids org.gtk.Property.set=wp_worker_pool_set_cpu_ids)
+   * WpWorkerPool:cpu-ids:
    *
    * The CPUs that the workers may use; `NULL`, the default, for those of their owner. An array that has one element
    * for all workers, or one for each: the number of a CPU, or an array of numbers. `[3]` holds all workers to
@@ -760,7 +760,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_CPU_IDS] =
       g_param_spec_variant ("cpu-ids", NULL, NULL, G_VARIANT_TYPE_ARRAY, NULL, writable);
   /**
-   * WpWorkerPool:enable-insights: (attributes org.gtk.Property.get=wp_worker_pool_get_enable_insights org.gtk.Property.set=wp_worker_pool_set_enable_insights)
+   * WpWorkerPool:enable-insights:
    *
    * Whether each task's run is timed, `FALSE` by default. Then [property@WorkerPool:insights] tells what the workers
    * spend their time on, and [method@Result.get_start_time] and [method@Result.get_run_time] when each task of a batch
@@ -771,7 +771,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_ENABLE_INSIGHTS] =
       g_param_spec_boolean ("enable-insights", NULL, NULL, FALSE, writable);
   /**
-   * WpWorkerPool:insights: (attributes org.gtk.Property.get=wp_worker_pool_get_insights)
+   * WpWorkerPool:insights:
    *
    * What the workers have spent their time on so far, as [method@WorkerPool.get_insights] describes it; `NULL` without
    * [property@WorkerPool:enable-insights]. It is notified when a call of the pool or a batch has ended.
@@ -781,7 +781,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_INSIGHTS] =
       g_param_spec_variant ("insights", NULL, NULL, G_VARIANT_TYPE_VARDICT, NULL, readable);
   /**
-   * WpWorkerPool:shared-objects: (attributes org.gtk.Property.get=wp_worker_pool_get_shared_objects org.gtk.Property.set=wp_worker_pool_set_shared_objects)
+   * WpWorkerPool:shared-objects:
    *
    * A value that every task can read with [method@TaskContext.get_shared_objects]; `NULL`, the default, for none. A
    * table, an index or a model belongs here rather than into the arguments of each task.
@@ -800,7 +800,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_SHARED_OBJECTS] =
       g_param_spec_variant ("shared-objects", NULL, NULL, G_VARIANT_TYPE_ANY, NULL, writable);
   /**
-   * WpWorkerPool:soft-memory-limit: (attributes org.gtk.Property.get=wp_worker_pool_get_soft_memory_limit org.gtk.Property.set=wp_worker_pool_set_soft_memory_limit)
+   * WpWorkerPool:soft-memory-limit:
    *
    * How much memory a worker may have between two tasks, in bytes; 0, the default, for any amount. A worker that has
    * more when its task ends is replaced: it keeps the results that it has, gives back the tasks that it has not
@@ -819,7 +819,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_SOFT_MEMORY_LIMIT] =
       g_param_spec_uint64 ("soft-memory-limit", NULL, NULL, 0, G_MAXUINT64, 0, writable);
   /**
-   * WpWorkerPool:hard-memory-limit: (attributes org.gtk.Property.get=wp_worker_pool_get_hard_memory_limit org.gtk.Property.set=wp_worker_pool_set_hard_memory_limit)
+   * WpWorkerPool:hard-memory-limit:
    *
    * How much memory a worker may allocate, in bytes; 0, the default, for any amount. Beyond it the kernel refuses, so
    * that malloc () returns `NULL`. Most programs end then, as GLib does, and the task that ran fails with
@@ -838,7 +838,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_HARD_MEMORY_LIMIT] =
       g_param_spec_uint64 ("hard-memory-limit", NULL, NULL, 0, G_MAXUINT64, 0, writable);
   /**
-   * WpWorkerPool:worker-init: (attributes org.gtk.Property.get=wp_worker_pool_get_worker_init org.gtk.Property.set=wp_worker_pool_set_worker_init)
+   * WpWorkerPool:worker-init:
    *
    * The name of a function that each worker runs once, before its first task: it opens a connection or loads a model,
    * and keeps it with [method@TaskContext.set_worker_state]. It gets the empty tuple; what it returns is dropped. `NULL`,
@@ -852,7 +852,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_WORKER_INIT] =
       g_param_spec_string ("worker-init", NULL, NULL, NULL, writable);
   /**
-   * WpWorkerPool:worker-init-timeout: (attributes org.gtk.Property.get=wp_worker_pool_get_worker_init_timeout org.gtk.Property.set=wp_worker_pool_set_worker_init_timeout)
+   * WpWorkerPool:worker-init-timeout:
    *
    * How long [property@WorkerPool:worker-init] may take, in milliseconds; then the worker is killed, and this counts as a
    * failure with `G_IO_ERROR_TIMED_OUT`. A worker that is a thread cannot be killed: its function sees
@@ -863,7 +863,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_WORKER_INIT_TIMEOUT] =
       g_param_spec_uint ("worker-init-timeout", NULL, NULL, 0, G_MAXUINT, 0, writable);
   /**
-   * WpWorkerPool:worker-exit: (attributes org.gtk.Property.get=wp_worker_pool_get_worker_exit org.gtk.Property.set=wp_worker_pool_set_worker_exit)
+   * WpWorkerPool:worker-exit:
    *
    * The name of a function that each worker runs once, after its last task, when it ends in order: with the map, by
    * [method@WorkerPool.stop_and_join], or because another worker takes its place. It gets the empty tuple; what it returns
@@ -875,7 +875,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_WORKER_EXIT] =
       g_param_spec_string ("worker-exit", NULL, NULL, NULL, writable);
   /**
-   * WpWorkerPool:worker-exit-timeout: (attributes org.gtk.Property.get=wp_worker_pool_get_worker_exit_timeout org.gtk.Property.set=wp_worker_pool_set_worker_exit_timeout)
+   * WpWorkerPool:worker-exit-timeout:
    *
    * How long a worker may take to end, with [property@WorkerPool:worker-exit], in milliseconds; then it is killed, and its
    * exit function has failed with `G_IO_ERROR_TIMED_OUT`. 0, the default, for any time.
@@ -885,7 +885,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_WORKER_EXIT_TIMEOUT] =
       g_param_spec_uint ("worker-exit-timeout", NULL, NULL, 0, G_MAXUINT, 0, writable);
   /**
-   * WpWorkerPool:worker-lifespan: (attributes org.gtk.Property.get=wp_worker_pool_get_worker_lifespan org.gtk.Property.set=wp_worker_pool_set_worker_lifespan)
+   * WpWorkerPool:worker-lifespan:
    *
    * After how many tasks a worker ends and another takes its place, which bounds what functions that leak can cost. Workers
    * run exactly so many; while one is replaced the others go on. 0, the default, for any number.
@@ -895,7 +895,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_WORKER_LIFESPAN] =
       g_param_spec_uint ("worker-lifespan", NULL, NULL, 0, G_MAXUINT, 0, writable);
   /**
-   * WpWorkerPool:idle-timeout: (attributes org.gtk.Property.get=wp_worker_pool_get_idle_timeout org.gtk.Property.set=wp_worker_pool_set_idle_timeout)
+   * WpWorkerPool:idle-timeout:
    *
    * How long a worker may have nothing to do, in milliseconds; then it ends, and is started again when there is work for it.
    * 0, the default, for any time.
@@ -905,7 +905,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_IDLE_TIMEOUT] =
       g_param_spec_uint ("idle-timeout", NULL, NULL, 0, G_MAXUINT, 0, writable);
   /**
-   * WpWorkerPool:min-workers: (attributes org.gtk.Property.get=wp_worker_pool_get_min_workers org.gtk.Property.set=wp_worker_pool_set_min_workers)
+   * WpWorkerPool:min-workers:
    *
    * How many workers [property@WorkerPool:idle-timeout] leaves. The default is 0. The most workers that there are is
    * [property@WorkerPool:n-jobs].
@@ -915,7 +915,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_MIN_WORKERS] =
       g_param_spec_uint ("min-workers", NULL, NULL, 0, G_MAXUINT, 0, writable);
   /**
-   * WpWorkerPool:n-workers: (attributes org.gtk.Property.get=wp_worker_pool_get_n_workers)
+   * WpWorkerPool:n-workers:
    *
    * The number of workers that have started and not ended.
    *
@@ -924,7 +924,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_N_WORKERS] =
       g_param_spec_uint ("n-workers", NULL, NULL, 0, G_MAXUINT, 0, readable);
   /**
-   * WpWorkerPool:n-busy: (attributes org.gtk.Property.get=wp_worker_pool_get_n_busy)
+   * WpWorkerPool:n-busy:
    *
    * The number of workers that have tasks to run. It changes with every chunk and is not notified.
    *
@@ -933,7 +933,7 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   properties[PROP_N_BUSY] =
       g_param_spec_uint ("n-busy", NULL, NULL, 0, G_MAXUINT, 0, readable);
   /**
-   * WpWorkerPool:n-queued: (attributes org.gtk.Property.get=wp_worker_pool_get_n_queued)
+   * WpWorkerPool:n-queued:
    *
    * The number of tasks that wait for a worker. It changes with every task and is not notified.
    *
