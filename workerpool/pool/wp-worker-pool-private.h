@@ -9,9 +9,10 @@
 
 G_BEGIN_DECLS
 
-/* What the pool's files share: wp-worker-pool.c is the object and its start, wp-worker-pool-settings.c its settings and
- * counters, wp-worker-pool-memory.c those of its workers' memory, wp-worker-pool-lifecycle.c those of their life,
- * wp-worker-pool-calls.c what callers do. */
+/* What the pool's files share: wp-worker-pool.c is the object, wp-worker-pool-start.c how it comes by its engine,
+ * wp-worker-pool-calls.c what callers do; wp-worker-pool-settings.c has its settings and counters, but for those of its
+ * workers' memory (-memory.c), life (-lifecycle.c), place at the disk (-io-priority.c) and turn (-order.c), and what is
+ * told of their time (-insights.c). */
 
 #define WP_WORKER_POOL_MAX_N_JOBS G_MAXUINT16
 
