@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "patience.h"
+
 const char *
 get_method_name (WpStartMethod method)
 {
@@ -234,9 +236,6 @@ on_pushed (GObject *source, GAsyncResult *result, gpointer data)
   wp_batch_push_finish (WP_BATCH (source), result, &outcome->error);
   outcome->done = TRUE;
 }
-
-/* Several times as long as a worker's start may take that hangs, and is replaced by another. */
-#define PATIENCE_S 60
 
 static char expected_end[256];
 

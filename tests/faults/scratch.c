@@ -13,10 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "patience.h"
 #include "reaper.h"
-
-/* Far beyond any real delay, also under a sanitizer on a loaded machine. */
-#define PATIENCE_S 60
 
 typedef struct
 {
@@ -118,7 +116,7 @@ counter_set (guint counter, guint value)
 void
 counter_wait (guint counter, guint at_least)
 {
-  gint64 deadline = g_get_monotonic_time () + PATIENCE_S * G_TIME_SPAN_SECOND;
+  gint64 deadline = get_patience_end ();
   guint value;
 
   while ((value = counter_get (counter)) < at_least)

@@ -9,9 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "patience.h"
 #include "scratch.h"
-
-#define PATIENCE_S 60
 
 /* How long "work" works: short against a chunk, long against a kill's way. */
 #define WORK_US 30
@@ -78,14 +77,11 @@ obey (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error
 
   g_variant_get (args, "(uu)", &running, &gate);
   counter_add (running, 1);
-  while (counter_get (gate) == 0)
+  yield_until (counter_get (gate) > 0 || wp_task_context_is_cancelled (context));
+  if (counter_get (gate) == 0)
     {
-      if (wp_task_context_is_cancelled (context))
-        {
-          g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "as you wish");
-          return NULL;
-        }
-      g_thread_yield ();
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "as you wish");
+      return NULL;
     }
 
   return g_variant_new_int32 (getpid ());
@@ -265,21 +261,4 @@ act_as_worker (int *status)
 
   *status = wp_worker_main ();
   return TRUE;
-}
-
-static gboolean
-on_patience_ended (gpointer data)
-{
-  g_error ("What the test waits for did not happen within %d seconds", PATIENCE_S);
-  return G_SOURCE_REMOVE;
-}
-
-void
-iterate_until (const gboolean *done)
-{
-  guint patience = g_timeout_add_seconds (PATIENCE_S, on_patience_ended, NULL);
-
-  while (!g_atomic_int_get (done))
-    g_main_context_iteration (NULL, TRUE);
-  g_source_remove (patience);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <workerpool.h>
+#include "patience.h"
 
 G_BEGIN_DECLS
 
@@ -30,13 +31,11 @@ void write_to_channel (const guint8 *bytes, gsize size);
 /* The ways to end of "die", NULL-terminated. */
 extern const char *const death_ways[];
 
-/* Iterates the default main context; fails the test when it never comes true. */
-void iterate_until (const gboolean *done);
-
 /* The byte at that position of a large result. */
 guint8 get_large_byte (gsize position);
 
-/* Workers write their process into the counter PID_COUNTER + their id when they run "record", "work", "die" or "large". */
+/* Workers write their process into the counter PID_COUNTER + their id when they run "record", "work", "die" or
+ * "large". */
 #define PID_COUNTER 32
 
 G_END_DECLS

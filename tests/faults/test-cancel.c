@@ -685,8 +685,7 @@ test_cancelled_next_loses_nothing (void)
         {
           g_cancellable_cancel (cancellable);
         }
-      while (takings.n_pending > 0)
-        g_main_context_iteration (NULL, TRUE);
+      iterate_context_until (NULL, takings.n_pending == 0);
       if (thread != NULL)
         g_thread_join (thread);
     }
@@ -709,8 +708,7 @@ test_cancelled_next_while_nothing_comes (void)
   wp_batch_next_async (batch, NULL, on_taken, &takings);
   wp_batch_next_async (batch, NULL, on_taken, &takings);
   g_cancellable_cancel (cancellable);
-  while (takings.n_pending > 2)
-    g_main_context_iteration (NULL, TRUE);
+  iterate_context_until (NULL, takings.n_pending <= 2);
   g_assert_cmpuint (takings.n_cancelled, ==, 1);
 
   /* The result goes to the next that waits. */

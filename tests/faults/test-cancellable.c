@@ -72,8 +72,7 @@ ask_both_ways (WpTaskContext *context, GVariant *args, gpointer user_data, GErro
   gulong handler = g_cancellable_connect (cancellable, G_CALLBACK (on_cancelled), NULL, NULL);
 
   counter_add (RUNNING, 1);
-  while (!wp_task_context_is_cancelled (context))
-    g_thread_yield ();
+  yield_until (wp_task_context_is_cancelled (context));
   counter_wait (HANDLED, 1);
   g_cancellable_disconnect (cancellable, handler);
   g_cancellable_set_error_if_cancelled (cancellable, error);
@@ -88,8 +87,7 @@ stay (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error
   GCancellable *cancellable = wp_task_context_get_cancellable (context);
 
   counter_add (RUNNING, 1);
-  while (counter_get (GATE) == 0 && !g_cancellable_is_cancelled (cancellable))
-    g_thread_yield ();
+  yield_until (counter_get (GATE) > 0 || g_cancellable_is_cancelled (cancellable));
 
   return g_variant_new_boolean (g_cancellable_is_cancelled (cancellable));
 }

@@ -64,8 +64,7 @@ run_fatal_chunk (WpWorkerPool *pool, const char *way, guint n_deaths, guint max_
 
   if (g_str_equal (way, "SIGSTOP"))
     {
-      while (task_get_n_begun (FATAL_TASK) == 0)
-        g_thread_yield ();
+      yield_until (task_get_n_begun (FATAL_TASK) > 0);
       kill (counter_get (PID_COUNTER), SIGKILL);
     }
 

@@ -526,8 +526,7 @@ check_slow (WpWorkerPool *pool, guint n)
 
   g_signal_connect (batch, "event", G_CALLBACK (on_slow_flood), &n_taken);
   push_item (batch, g_variant_new_uint32 (n));
-  while (n_taken < n)
-    g_main_context_iteration (NULL, TRUE);
+  iterate_context_until (NULL, n_taken >= n);
 
   g_test_message ("at most %u events were in flight", counter_get (MOST));
   /* One is with its handler. */
@@ -575,8 +574,7 @@ test_apart (void)
   wp_batch_cancel (stuck);
 
   batch = start_flood (pool, 10 * WINDOW, &n_taken);
-  while (n_taken < 10 * WINDOW)
-    g_main_context_iteration (NULL, TRUE);
+  iterate_context_until (NULL, n_taken >= 10 * WINDOW);
 
   g_clear_object (&batch);
   g_clear_object (&stuck);
@@ -650,8 +648,7 @@ test_join_in_handler (void)
   expect_end ("joining a pool in a handler of its events");
   g_signal_connect (batch, "event", G_CALLBACK (on_event_join), pool);
   push_item (batch, g_variant_new_uint32 (10 * WINDOW));
-  while (counter_get (TAKEN) == 0)
-    g_main_context_iteration (NULL, TRUE);
+  iterate_context_until (NULL, counter_get (TAKEN) != 0);
   expect_end (NULL);
   g_assert_cmpuint (counter_get (EMITTED), ==, 10 * WINDOW);
 }

@@ -567,8 +567,7 @@ test_started_names_process (void)
 
       g_signal_connect (pool, "worker-started", G_CALLBACK (on_worker_started), &announced);
       pid = apply_pid (pool);
-      while (announced == -1)
-        g_main_context_iteration (NULL, TRUE);
+      iterate_context_until (NULL, announced != -1);
       g_assert_cmpint (announced, ==, pid);
       join_pool (pool);
       iterate_pending ();

@@ -15,8 +15,6 @@
 
 /* The status of a child that came to its end. */
 #define ALL_IS_WELL 77
-/* A child that hangs. */
-#define PATIENCE_S 60
 
 #define N_TASKS 3000
 /* At which results the test forks. */

@@ -488,8 +488,7 @@ test_notified (void)
 
       results = wp_worker_pool_map (pool, "echo", make_indices (100), NULL, NULL, &error);
       g_assert_no_error (error);
-      while (n_tasks < n)
-        g_main_context_iteration (NULL, TRUE);
+      iterate_context_until (NULL, n_tasks >= n);
       g_assert_cmpuint (n_tasks, ==, n);
     }
   join_pool (pool);

@@ -527,8 +527,7 @@ use_own_context (gpointer data)
   wp_batch_close (batch);
   wp_worker_pool_map_async (pool, "record", make_indices (100), NULL, NULL, on_mapped, &mapped);
 
-  while (!mapped.done || !finished || of_pool.n < 150)
-    g_main_context_iteration (context, TRUE);
+  iterate_context_until (context, mapped.done && finished && of_pool.n >= 150);
   assert_indices (mapped.value, 100);
   g_assert_cmpuint (of_batch.n, ==, 50);
   g_assert_cmpuint (of_pool.n, ==, 150);
@@ -652,13 +651,23 @@ test_keep_alive (void)
   join_pool (pool);
 }
 
+static gboolean
+have_workers_gone (WpWorkerPool *pool, const Census *before)
+{
+  const guint n_servers = get_start_method () == WP_START_METHOD_FORKSERVER;
+  Census now;
+
+  census_take (&now);
+  return now.n_children <= before->n_children + n_servers && now.n_descendants <= before->n_descendants &&
+         now.n_mappings <= before->n_mappings && wp_worker_pool_get_n_workers (pool) == 0;
+}
+
 static void
 test_no_keep_alive (void)
 {
   g_autoptr (WpWorkerPool) pool = make_pool (2);
   g_autoptr (GHashTable) pids = g_hash_table_new (NULL, NULL);
-  const guint n_servers = get_start_method () == WP_START_METHOD_FORKSERVER;
-  Census before, after;
+  Census before;
 
   census_take (&before);
   for (guint i = 1; i <= 3; i++)
@@ -666,14 +675,7 @@ test_no_keep_alive (void)
       map_pids (pool, pids);
       g_assert_cmpuint (g_hash_table_size (pids), >=, i);
       /* The workers go, without a join; the pool's thread, its descriptors and its fork server stay. */
-      do
-        {
-          g_thread_yield ();
-          census_take (&after);
-        }
-      while (after.n_children > before.n_children + n_servers || after.n_descendants > before.n_descendants ||
-             after.n_mappings > before.n_mappings ||
-             wp_worker_pool_get_n_workers (pool) > 0);
+      yield_until (have_workers_gone (pool, &before));
     }
   join_pool (pool);
 }

@@ -266,8 +266,7 @@ test_idle (void)
       g_variant_get (before, "(ti)", NULL, &pid_before);
       g_variant_get (leaked, "(ti)", NULL, &pid);
       g_assert_cmpint (pid, ==, pid_before);
-      while (exits.n_in_order <= round)
-        g_main_context_iteration (NULL, TRUE);
+      iterate_context_until (NULL, exits.n_in_order > round);
     }
   join_pool (pool);
   g_assert_cmpuint (exits.n_others, ==, 0);

@@ -175,10 +175,7 @@ test_waits (void)
 
   wp_worker_pool_map_async (pool, "tell-worker-or-wait", make_indices (9), options, NULL, on_mapped, &outcome);
   counter_wait (RUNNING, 1);
-  expect_end ("the wait for the other worker's tasks");
-  while (wp_worker_pool_get_n_busy (pool) != 1 || task_get_n_begun (7) == 0)
-    g_main_context_iteration (NULL, FALSE);
-  expect_end (NULL);
+  poll_until (wp_worker_pool_get_n_busy (pool) == 1 && task_get_n_begun (7) > 0);
   g_assert_false (outcome.done);
   for (guint64 i = 0; i < 9; i++)
     g_assert_cmpuint (task_get_n_begun (i), ==, i % 2 == 1 || i == 0 ? 1 : 0);

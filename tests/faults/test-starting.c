@@ -107,8 +107,7 @@ test_workers_of_apply_stay (void)
 
   results = wp_worker_pool_map (pool, "echo", make_indices (2), NULL, NULL, &error);
   g_assert_no_error (error);
-  while (wp_worker_pool_get_n_workers (pool) > 0)
-    g_thread_yield ();
+  yield_until (wp_worker_pool_get_n_workers (pool) == 0);
   join_pool (pool);
 }
 
@@ -298,8 +297,7 @@ check_exec (WpStartMethod method, gboolean is_daemonic)
   g_assert_no_error (error);
 
   counter_wait (RUNNING, 1);
-  while (is_running (counter_get (WORKER)))
-    g_thread_yield ();
+  yield_until (!is_running (counter_get (WORKER)));
   g_assert_cmpuint (counter_get (N_ENDED), ==, 0);
 
   g_subprocess_force_exit (owner);

@@ -12,7 +12,7 @@
 
 #define N_THREADS 8
 #define N_TASKS 24
-#define PATIENCE_S 120
+#define CROWD_PATIENCE_S 120
 
 /* So few may be in flight that pushing has to wait. */
 #define MAX_ACTIVE 10
@@ -73,7 +73,7 @@ run_member (gpointer data)
 static guint
 run_crowd (MemberFunc func, WpWorkerPool *pool, WpBatch *batch)
 {
-  gint64 deadline = g_get_monotonic_time () + PATIENCE_S * G_TIME_SPAN_SECOND;
+  gint64 deadline = g_get_monotonic_time () + CROWD_PATIENCE_S * G_TIME_SPAN_SECOND;
   Crowd crowd = { .func = func, .pool = pool, .batch = batch, .n_pushing = N_THREADS / 2 };
   GThread *threads[N_THREADS];
 
@@ -87,7 +87,7 @@ run_crowd (MemberFunc func, WpWorkerPool *pool, WpBatch *batch)
   while (crowd.n_ended < N_THREADS)
     if (!g_cond_wait_until (&crowd.changed, &crowd.lock, deadline))
       g_error ("%u of %d threads did not come back within %d seconds", N_THREADS - crowd.n_ended, N_THREADS,
-               PATIENCE_S);
+               CROWD_PATIENCE_S);
   g_mutex_unlock (&crowd.lock);
 
   for (guint i = 0; i < N_THREADS; i++)

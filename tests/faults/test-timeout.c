@@ -195,8 +195,7 @@ static GVariant *
 insist (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
 {
   counter_add (RUNNING, 1);
-  while (!wp_task_context_is_cancelled (context))
-    g_thread_yield ();
+  yield_until (wp_task_context_is_cancelled (context));
   counter_wait (GATE, 1);
 
   return g_variant_new_boolean (TRUE);

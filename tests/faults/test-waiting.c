@@ -227,8 +227,7 @@ test_terminate (void)
   for (guint i = 0; i < N_THREADS; i++)
     threads[i] = g_thread_new ("caller", hold_until_terminated, pool);
   counter_wait (RUNNING, 2);
-  while (wp_worker_pool_get_n_queued (pool) < N_THREADS - 2)
-    g_thread_yield ();
+  yield_until (wp_worker_pool_get_n_queued (pool) >= N_THREADS - 2);
   wp_worker_pool_terminate (pool);
   join_threads (threads);
 }
@@ -287,22 +286,14 @@ weigh_one (gpointer data)
   return NULL;
 }
 
-/* Returns when the thread sleeps: it waits for its result. */
-static void
-wait_until_waiting (Weighing *weighing)
+/* The thread sleeps: it waits for its result. */
+static gboolean
+is_waiting (Weighing *weighing)
 {
-  char state = 'R';
+  g_autofree char *path = g_strdup_printf ("/proc/self/task/%d/stat", g_atomic_int_get (&weighing->thread));
+  g_autofree char *stat = NULL;
 
-  while (state != 'S')
-    {
-      g_autofree char *path = g_strdup_printf ("/proc/self/task/%d/stat",
-                                               g_atomic_int_get (&weighing->thread));
-      g_autofree char *stat = NULL;
-
-      g_thread_yield ();
-      if (g_file_get_contents (path, &stat, NULL, NULL))
-        state = strrchr (stat, ')')[2];
-    }
+  return g_file_get_contents (path, &stat, NULL, NULL) && strrchr (stat, ')')[2] == 'S';
 }
 
 /* The more was sent ahead, the less of the task that a thread waits for fits into the channel. */
@@ -325,7 +316,7 @@ test_full_channel (void)
       wp_batch_close (batch);
 
       thread = g_thread_new ("caller", weigh_one, &weighing);
-      wait_until_waiting (&weighing);
+      yield_until (is_waiting (&weighing));
       release_held (&held);
       g_thread_join (thread);
       g_assert_no_error (weighing.error);
@@ -380,7 +371,7 @@ test_cancel_sent (void)
       Weighing weighing = { .pool = pool, .size = 1, .cancellable = cancellable };
       GThread *thread = g_thread_new ("caller", weigh_one, &weighing);
 
-      wait_until_waiting (&weighing);
+      yield_until (is_waiting (&weighing));
       g_cancellable_cancel (cancellable);
       g_thread_join (thread);
       g_assert_error (weighing.error, G_IO_ERROR, G_IO_ERROR_CANCELLED);

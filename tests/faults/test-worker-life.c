@@ -100,8 +100,7 @@ static GVariant *
 hang (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
 {
   counter_add (N_INIT, 1);
-  while (!wp_task_context_is_cancelled (context))
-    g_thread_yield ();
+  yield_until (wp_task_context_is_cancelled (context));
   return NULL;
 }
 
@@ -517,13 +516,6 @@ hold_all (WpWorkerPool *pool, guint n)
 }
 
 static void
-wait_for_n_workers (WpWorkerPool *pool, guint n)
-{
-  while (wp_worker_pool_get_n_workers (pool) != n)
-    g_thread_yield ();
-}
-
-static void
 check_idle (guint min_workers)
 {
   g_autoptr (WpWorkerPool) pool = make_pool (3);
@@ -535,7 +527,7 @@ check_idle (guint min_workers)
   for (guint i = 0; i < 2; i++)
     {
       hold_all (pool, 3);
-      wait_for_n_workers (pool, min_workers);
+      yield_until (wp_worker_pool_get_n_workers (pool) == min_workers);
       counter_wait (N_EXIT, (i + 1) * (3 - min_workers));
     }
   join_pool (pool);

@@ -83,8 +83,7 @@ test_ordered (void)
   push_indices (batch, 500);
   wp_batch_close (batch);
   /* All but the first have ended before the first result can be had. */
-  while (wp_batch_get_n_completed (batch) < 499)
-    g_thread_yield ();
+  yield_until (wp_batch_get_n_completed (batch) == 499);
   counter_set (GATE, 1);
   for (guint64 i = 0; i < 500; i++)
     {
@@ -414,8 +413,7 @@ test_next_from_threads (void)
     threads[i] = g_thread_new ("taker", take_results, &shared);
   for (guint64 i = 0; i < n; i++)
     {
-      while (wp_batch_get_room (batch) == 0)
-        g_thread_yield ();
+      yield_until (wp_batch_get_room (batch) > 0);
       push_item (batch, g_variant_new_uint64 (i));
     }
   wp_batch_close (batch);
@@ -530,8 +528,7 @@ test_window (void)
   g_clear_error (&error);
 
   /* It is the taken result that makes room, not the ended task. */
-  while (wp_batch_get_n_completed (batch) < 10)
-    g_thread_yield ();
+  yield_until (wp_batch_get_n_completed (batch) == 10);
   g_assert_cmpuint (wp_batch_get_room (batch), ==, 0);
   for (guint64 i = 10; i < 100; i++)
     {
@@ -730,8 +727,7 @@ test_states_are_notified (void)
   g_signal_connect (batch, "finished", G_CALLBACK (set_true), &finished);
   push_item (batch, HOLD);
   wp_batch_close (batch);
-  while (states->len == 0)
-    g_main_context_iteration (NULL, TRUE);
+  iterate_context_until (NULL, states->len > 0);
   counter_set (GATE, 1);
   iterate_until (&finished);
   g_assert_cmpuint (states->len, ==, 2);

@@ -481,13 +481,11 @@ test_started_workers (void)
   g_signal_connect (pool, "notify::n-workers", G_CALLBACK (on_notify), &n_notified);
   g_assert_true (wp_worker_pool_start (pool, &error));
   g_assert_no_error (error);
-  while (n_started < 3)
-    g_main_context_iteration (NULL, TRUE);
+  iterate_context_until (NULL, n_started == 3);
   g_assert_cmpuint (wp_worker_pool_get_n_workers (pool), ==, 3);
 
   join_pool (pool);
-  while (n_exited < 3)
-    g_main_context_iteration (NULL, TRUE);
+  iterate_context_until (NULL, n_exited == 3);
   g_assert_cmpuint (n_notified, ==, 6);
 }
 
@@ -510,8 +508,7 @@ test_unwanted_workers (void)
   while (census.n_children < 2);
 
   join_pool (pool);
-  while (n_exited < 2)
-    g_main_context_iteration (NULL, TRUE);
+  iterate_context_until (NULL, n_exited == 2);
 }
 
 /* Arguments */
