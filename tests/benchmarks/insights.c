@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* insights: processor time of a task of 10 µs, the worker's and the caller's together, with insights beside without. What
- * others run on the machine hardly counts here; the two take turns all the same. */
+/* insights: processor time of a task of 10 µs, the worker's and the caller's together, with insights beside without.
+ * What others run on the machine hardly counts here; the two take turns all the same. */
 
 #include "benchmark.h"
 

@@ -75,7 +75,8 @@ MODULE_FUNCTION (litter)
   return prepare (context, args, user_data, error);
 }
 
-/* (iuii): the process that loaded the module, how often it was prepared, by which process, and the parent of this one. */
+/* (iuii): the process that loaded the module, how often it was prepared, by which process, and the parent of this
+ * one. */
 MODULE_FUNCTION (get_state)
 {
   return g_variant_new ("(iuii)", loaded_by, n_prepared, prepared_by, (int) getppid ());

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Tasks that take their worker away from the pool: it leaves for the background, is doubled, or hears no signal any more.
- * The pool ends what is not its worker and goes on. */
+/* Tasks that take their worker away from the pool: it leaves for the background, is doubled, or hears no signal any
+ * more. The pool ends what is not its worker and goes on. */
 
 #include <signal.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Everything at once: threads that share a pool call it in every way, cancel, drop and misbehave, and workers are killed
- * all the while. Each call must end with what is right for it or with an error that it may have. */
+/* Everything at once: threads that share a pool call it in every way, cancel, drop and misbehave, and workers are
+ * killed all the while. Each call must end with what is right for it or with an error that it may have. */
 
 #include <signal.h>
 #include <string.h>

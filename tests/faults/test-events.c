@@ -485,7 +485,8 @@ test_asynchronous (void)
         wp_worker_pool_apply_async (pool, "count", g_variant_new ("(tu)", G_GUINT64_CONSTANT (0), 300), options, NULL,
                                     on_all_counted, counts);
       else
-        wp_worker_pool_map_async (pool, "count", make_count_items (n_tasks, 300), options, NULL, on_all_counted, counts);
+        wp_worker_pool_map_async (pool, "count", make_count_items (n_tasks, 300), options, NULL, on_all_counted,
+                                  counts);
       /* Options are read when the call is made. */
       wp_task_options_set_event_callback (options, NULL, NULL, NULL);
       iterate_until (&counts->finished);
@@ -832,8 +833,8 @@ test_refused (void)
 
   wp_task_options_set_event_callback (options, on_one, NULL, NULL);
   result = wp_worker_pool_apply (pool, "emit-wrongly",
-                                 g_variant_new_boolean (get_start_method () != WP_START_METHOD_THREADING), options, NULL,
-                                 &error);
+                                 g_variant_new_boolean (get_start_method () != WP_START_METHOD_THREADING), options,
+                                 NULL, &error);
   g_assert_no_error (error);
   g_assert_cmpuint (counter_get (TAKEN), ==, 1);
   join_pool (pool);
@@ -896,7 +897,8 @@ check_unwanted (void)
   g_autoptr (GVariant) result = NULL;
   g_autoptr (GError) error = NULL;
 
-  result = wp_worker_pool_apply (pool, "lie", g_variant_new ("(tuu)", G_GUINT64_CONSTANT (1), 0, 1), NULL, NULL, &error);
+  result = wp_worker_pool_apply (pool, "lie", g_variant_new ("(tuu)", G_GUINT64_CONSTANT (1), 0, 1), NULL, NULL,
+                                 &error);
   g_assert_error (error, WP_ERROR, WP_ERROR_PROTOCOL);
   assert_message (error, "of task 0 of chunk 1, whose events nobody wants");
   join_pool (pool);

@@ -270,8 +270,8 @@ test_adds_up (void)
     {
       g_assert_cmpfloat (fabs (look_up_worker (insights, "working_time", i) - seen.working[i]), <=, N_TASKS * ROUNDING);
       /* Without what it does before its first task and after its last. */
-      g_assert_cmpfloat (look_up_worker (insights, "waiting_time", i) + look_up_worker (insights, "working_time", i), >=,
-                         seen.last[i] - seen.first[i] - ROUNDING);
+      g_assert_cmpfloat (look_up_worker (insights, "waiting_time", i) + look_up_worker (insights, "working_time", i),
+                         >=, seen.last[i] - seen.first[i] - ROUNDING);
     }
 }
 

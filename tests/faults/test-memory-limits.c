@@ -462,8 +462,8 @@ test_shared_objects (void)
   memset (bytes, 1, size);
   wp_worker_pool_set_soft_memory_limit (pool, SOFT_LIMIT);
   wp_worker_pool_set_hard_memory_limit (pool, 2 * SOFT_LIMIT);
-  wp_worker_pool_set_shared_objects (pool, g_variant_new_from_data (G_VARIANT_TYPE_BYTESTRING, bytes, size, TRUE, g_free,
-                                                                    bytes));
+  wp_worker_pool_set_shared_objects (pool, g_variant_new_from_data (G_VARIANT_TYPE_BYTESTRING, bytes, size, TRUE,
+                                                                    g_free, bytes));
   for (guint i = 0; i < 5; i++)
     {
       g_autoptr (GVariant) result = apply (pool, "sum-objects", NULL);

@@ -84,7 +84,8 @@ refuse (WpTaskContext *context, GVariant *args, gpointer user_data, GError **err
 static GVariant *
 refuse_once (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
 {
-  return counter_get (N_INIT) == 0 ? refuse (context, args, user_data, error) : set_up (context, args, user_data, error);
+  return counter_get (N_INIT) == 0 ? refuse (context, args, user_data, error)
+                                   : set_up (context, args, user_data, error);
 }
 
 static GVariant *

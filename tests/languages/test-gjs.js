@@ -612,7 +612,8 @@ async function checkHost(host, checkThrown) {
     const values = [
         new GLib.Variant('s', 'ä'),
         new GLib.Variant('(ba{sv})', [true, {key: new GLib.Variant('d', 0.5)}]),
-        GLib.Variant.new_from_bytes(new GLib.VariantType('ay'), new GLib.Bytes(new Uint8Array(1000000).fill(120)), true),
+        GLib.Variant.new_from_bytes(new GLib.VariantType('ay'), new GLib.Bytes(new Uint8Array(1000000).fill(120)),
+            true),
     ];
     for (const value of values) {
         const echo = await pool.apply_async('echo', value, null, null);

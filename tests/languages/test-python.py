@@ -277,7 +277,8 @@ def _():
     expect_equal(pool.apply(EMIT, number(300), options, None).unpack(), 300)
     expect_equal(heard, [(0, n) for n in range(300)])
     heard.clear()
-    pool.map_async(EMIT, GLib.Variant('ai', [1, 2]), options, None, lambda pool, result: done.append(pool.map_finish(result)))
+    pool.map_async(EMIT, GLib.Variant('ai', [1, 2]), options, None,
+                   lambda pool, result: done.append(pool.map_finish(result)))
     wait_for(lambda: done, 'the end of the map')
     expect_equal(sorted(heard), [(0, 0), (1, 0), (1, 1)])
     pool.stop_and_join(None)

@@ -90,7 +90,8 @@ private int count_children () {
                 // It has ended meanwhile.
                 continue;
             }
-            if (int.parse (stat.substring (stat.last_index_of_char (')') + 1).strip ().split (" ")[1]) == Posix.getpid ())
+            string[] fields = stat.substring (stat.last_index_of_char (')') + 1).strip ().split (" ");
+            if (int.parse (fields[1]) == Posix.getpid ())
                 n++;
         }
     } catch (FileError e) {
@@ -519,7 +520,8 @@ private async void cancel () throws GLib.Error {
     // Only a task that sees it ends before the grace period does.
     running.cancel ();
     yield until (() => cancelled, "the running task to end");
-    expect_error (IOError.quark (), IOError.CANCELLED, () => pool.apply ("square", new Variant.int32 (1), null, queued));
+    expect_error (IOError.quark (), IOError.CANCELLED,
+                  () => pool.apply ("square", new Variant.int32 (1), null, queued));
     pool.stop_and_join ();
     hold_end ();
 }

@@ -146,7 +146,13 @@ assert_near (double one, double other)
 }
 
 static void
-assert_parts (GVariant *insights, guint worker, double start_up, double init, double waiting, double working, double end)
+assert_parts (GVariant *insights,
+              guint     worker,
+              double    start_up,
+              double    init,
+              double    waiting,
+              double    working,
+              double    end)
 {
   assert_near (look_up_worker (insights, "start_up_time", worker), start_up);
   assert_near (look_up_worker (insights, "init_time", worker), init);
@@ -361,7 +367,8 @@ test_longest (void)
       /* Each one is longer than all before it, and only the last five of a frame are asked for. */
       for (guint i = 0; i < 100; i++)
         {
-          const WpInsightsTask task = { .started = now, .elapsed = frame * 100 + i, .index = frame * 100 + i, .waited = 7 };
+          const guint number = frame * 100 + i;
+          const WpInsightsTask task = { .started = now, .elapsed = number, .index = number, .waited = 7 };
 
           wp_insights_add_task (insights, 0, &task);
           now += 2000;

@@ -126,8 +126,8 @@ has_pidfd (void)
   return FALSE;
 }
 
-/* The first subprocess opens the descriptors of GLib's own thread, which stay, and one to watch the child by, which does
- * not. */
+/* The first subprocess opens the descriptors of GLib's own thread, which stay, and one to watch the child by, which
+ * does not. */
 static inline void
 peer_warm_up (const char *const *argv)
 {

@@ -34,8 +34,8 @@ gboolean     wp_transport_write           (WpTransport   *transport,
 gboolean     wp_transport_can_wait        (WpTransport *transport);
 /* For how long, 0: for ever. */
 void         wp_transport_set_timeout     (WpTransport *transport, int timeout_ms);
-/* Reads once; *n_read may be 0, also after having waited. Descriptors that came are appended to fds, an array of int; the kernel
- * ends a read where they came. FALSE with G_IO_ERROR_CLOSED at the end, else when the connection is
+/* Reads once; *n_read may be 0, also after having waited. Descriptors that came are appended to fds, an array of int;
+ * the kernel ends a read where they came. FALSE with G_IO_ERROR_CLOSED at the end, else when the connection is
  * broken. */
 gboolean     wp_transport_read            (WpTransport *transport,
                                            guint8      *space,

@@ -192,7 +192,8 @@ parse_line (char *line, WpCliJobRecord *record)
   return n_columns == N_COLUMNS && parse_number (columns[0], 10, &record->index) && record->index < G_MAXUINT64 &&
          is_number_or_unknown (columns[1]) && is_decimal_or_unknown (columns[2]) &&
          is_decimal_or_unknown (columns[3]) && parse_status (columns[4], &record->failed) &&
-         is_number_or_unknown (columns[5]) && strlen (columns[6]) == DIGEST_DIGITS && parse_number (columns[6], 16, &record->digest);
+         is_number_or_unknown (columns[5]) && strlen (columns[6]) == DIGEST_DIGITS &&
+         parse_number (columns[6], 16, &record->digest);
 }
 
 static gboolean

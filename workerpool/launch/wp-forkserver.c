@@ -268,15 +268,16 @@ bereave_workers (WpForkserver *self,
         wp_forkserver_process_end (worker, 0,
                                    g_error_new (WP_ERROR, WP_ERROR_START_FAILED,
                                                 "could not be started because %s before it was ready: the host, here "
-                                                "“%s”, has to call wp_worker_main(), and what it preloads must not end it",
+                                                "“%s”, has to call wp_worker_main(), and what it preloads must not "
+                                                "end it",
                                                 how, self->program));
     }
 }
 
 /* Messages */
 
-/* The kernel says which process a pidfd is of: no process any more, if the server has waited for it already. A signal that
- * is sent by such a one reaches nobody. */
+/* The kernel says which process a pidfd is of: no process any more, if the server has waited for it already. A signal
+ * that is sent by such a one reaches nobody. */
 static gboolean
 is_pidfd_of (int fd,
              int pid)
@@ -431,8 +432,8 @@ take_message (WpForkserver          *self,
     }
 }
 
-/* Reads what is there; workers that have started learn of it at once, everything else waits in its order. FALSE: nothing
- * can follow. */
+/* Reads what is there; workers that have started learn of it at once, everything else waits in its order. FALSE:
+ * nothing can follow. */
 static gboolean
 read_messages (WpForkserver *self,
                GError      **error)

@@ -258,8 +258,9 @@ take_retire (WpEngine *self, WpLink *link, GBytes *payload, GError **error)
   wp_engine_unlock (self);
 
   if (expected)
-    g_info ("Worker %u (pid %d) is replaced: it has %" G_GUINT64_FORMAT " bytes of memory, and the soft-memory-limit is "
-            "%" G_GUINT64_FORMAT, link->id, pid, g_variant_get_uint64 (size), self->config.settings.soft_memory_limit);
+    g_info ("Worker %u (pid %d) is replaced: it has %" G_GUINT64_FORMAT " bytes of memory, and the soft-memory-limit "
+            "is %" G_GUINT64_FORMAT,
+            link->id, pid, g_variant_get_uint64 (size), self->config.settings.soft_memory_limit);
   else
     g_set_error_literal (error, WP_ERROR, WP_ERROR_PROTOCOL, "asked out of turn to be replaced");
 

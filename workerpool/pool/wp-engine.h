@@ -74,7 +74,8 @@ void      wp_engine_cancel       (WpEngine *self, WpJob *job);
 guint64   wp_engine_get_window   (WpEngine *self, WpJob *job);
 void      wp_engine_drain        (WpEngine *self);
 void      wp_engine_terminate    (WpEngine *self);
-/* What the exit functions have returned so far, in the order in which they ended. (transfer full): "av", not floating. */
+/* What the exit functions have returned so far, in the order in which they ended. (transfer full): "av", not
+ * floating. */
 GVariant *wp_engine_get_exit_results (WpEngine *self);
 void      wp_engine_get_counts   (WpEngine *self, guint *n_workers, guint *n_busy, guint64 *n_queued);
 

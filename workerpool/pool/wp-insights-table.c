@@ -8,7 +8,11 @@ static const struct
   const char *title;
   const char *name;
 } columns[] = {
-  { "start-up", "start_up" }, { "init", "init" }, { "waiting", "waiting" }, { "working", "working" }, { "exit", "exit" },
+  { "start-up", "start_up" },
+  { "init", "init" },
+  { "waiting", "waiting" },
+  { "working", "working" },
+  { "exit", "exit" },
 };
 
 static double

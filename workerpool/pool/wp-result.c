@@ -282,8 +282,8 @@ wp_result_get_start_time (WpResult *self)
  * wp_result_get_run_time: (attributes org.gtk.Method.get_property=run-time)
  * @self: a result
  *
- * Gets how long the task ran, the last time that it did: on the worker, from the call of the function until it returned;
- * or, of a worker that died, until the pool noticed.
+ * Gets how long the task ran, the last time that it did: on the worker, from the call of the function until it
+ * returned; or, of a worker that died, until the pool noticed.
  *
  * Returns: the time in microseconds, rounded down; 0 where [method@Result.get_start_time] is
  *

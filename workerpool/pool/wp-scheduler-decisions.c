@@ -188,7 +188,8 @@ get_recall_time (const WpScheduler *scheduler)
 }
 
 /* When a worker is missing. Mostly now, because there are more tasks than workers that have none; or in a while, when
- * tasks that were sent ahead would have to wait behind a long one: others were ending at the time. G_MAXINT64: never. */
+ * tasks that were sent ahead would have to wait behind a long one: others were ending at the time. G_MAXINT64:
+ * never. */
 static gint64
 get_start_time (const WpScheduler *scheduler)
 {

@@ -99,7 +99,8 @@ wp_scheduler_chunk_get_recallable (const WpSchedulerChunk *chunk, const WpSchedu
   guint n_unreported = wp_scheduler_chunk_get_n_unreported (chunk);
   guint half = n_unreported - n_unreported / 2;
 
-  if (n_unreported == 0 || chunk->refused || chunk->batch->lanes != NULL || chunk->batch->state == WP_SCHEDULER_BATCH_CANCELLED)
+  if (n_unreported == 0 || chunk->refused || chunk->batch->lanes != NULL ||
+      chunk->batch->state == WP_SCHEDULER_BATCH_CANCELLED)
     return 0;
 
   return chunk == current ? MIN (half, n_unreported - 1) : half;
@@ -311,7 +312,7 @@ escalate (WpScheduler *scheduler, WpSchedulerWorker *worker, gint64 now)
 
   wp_scheduler_doom_worker (scheduler, worker, SIGTERM);
   wp_scheduler_set_deadline (worker, &scheduler->escalating,
-                wp_scheduler_add_time (now, scheduler->config.cancel_grace));
+                             wp_scheduler_add_time (now, scheduler->config.cancel_grace));
 }
 
 void

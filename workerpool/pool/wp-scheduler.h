@@ -207,8 +207,8 @@ void              wp_scheduler_worker_gone  (WpScheduler *scheduler,
  * happens when it has ended meanwhile, or when the worker is ending anyway. FALSE then. */
 gboolean          wp_scheduler_task_expired (WpScheduler *scheduler, guint worker, guint64 sequence, guint offset);
 
-/* Another worker should take this one's place: it gets no more tasks, gives back what it has not started, and is stopped
- * after its running task. */
+/* Another worker should take this one's place: it gets no more tasks, gives back what it has not started, and is
+ * stopped after its running task. */
 void              wp_scheduler_retire_worker (WpScheduler *scheduler, guint worker);
 
 /* What the worker holds, oldest first: for the caller to compare with the claims. Returns the number of chunks. */

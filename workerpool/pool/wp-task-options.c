@@ -805,9 +805,9 @@ wp_task_options_set_on_error (WpTaskOptions *self, WpOnError on_error)
  *
  * Sets what is called when a running task has emitted an event, by [method@TaskContext.emit].
  *
- * It is called in the thread-default main context of the thread that made the asynchronous call or the batch, before the
- * result of the task comes there. A synchronous call, which iterates no main context, calls it in its own thread. It may
- * make calls of the pool. A batch emits [signal@Batch::event] as well.
+ * It is called in the thread-default main context of the thread that made the asynchronous call or the batch, before
+ * the result of the task comes there. A synchronous call, which iterates no main context, calls it in its own thread.
+ * It may make calls of the pool. A batch emits [signal@Batch::event] as well.
  *
  * The events of one task come in order; those of different tasks come as they come. A callback that is slow makes the
  * tasks wait, once they are a window of events ahead.

@@ -417,8 +417,8 @@ wp_worker_pool_list_functions (WpWorkerPool *self,
  *
  * It blocks the calling thread and iterates no main context.
  *
- * Errors: `G_IO_ERROR_CANCELLED`; `G_IO_ERROR_WOULD_BLOCK` in a task of this pool, when its workers are threads; and those
- * of [method@WorkerPool.get_exit_results], when nothing of the pool is left all the same.
+ * Errors: `G_IO_ERROR_CANCELLED`; `G_IO_ERROR_WOULD_BLOCK` in a task of this pool, when its workers are threads; and
+ * those of [method@WorkerPool.get_exit_results], when nothing of the pool is left all the same.
  *
  * Returns: `TRUE` when nothing of the pool is left and no exit function has failed
  *

@@ -111,8 +111,8 @@ make_engine (WpWorkerPool *self, GError **error)
   if (has_threads (self) && (self->soft_memory_limit > 0 || self->hard_memory_limit > 0))
     {
       g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                   "the start method “threading” has no %s-memory-limit: its workers have the memory of this process; use "
-                   "“spawn”, “fork” or “forkserver”, or set no limit",
+                   "the start method “threading” has no %s-memory-limit: its workers have the memory of this process; "
+                   "use “spawn”, “fork” or “forkserver”, or set no limit",
                    self->soft_memory_limit > 0 ? "soft" : "hard");
       return NULL;
     }

@@ -655,11 +655,12 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
    * WpWorkerPool:worker-init:
    *
    * The name of a function that each worker runs once, before its first task: it opens a connection or loads a model,
-   * and keeps it with [method@TaskContext.set_worker_state]. It gets the empty tuple; what it returns is dropped. `NULL`,
-   * the default, for none.
+   * and keeps it with [method@TaskContext.set_worker_state]. It gets the empty tuple; what it returns is dropped.
+   * `NULL`, the default, for none.
    *
-   * A worker whose init function fails, or ends its process, does not come up and is tried again. After five such workers
-   * in a row the tasks that wait fail with the error that the function returned, or with `WP_ERROR_START_FAILED`.
+   * A worker whose init function fails, or ends its process, does not come up and is tried again. After five such
+   * workers in a row the tasks that wait fail with the error that the function returned, or with
+   * `WP_ERROR_START_FAILED`.
    *
    * Since: 1.0
    */
@@ -668,8 +669,8 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   /**
    * WpWorkerPool:worker-init-timeout:
    *
-   * How long [property@WorkerPool:worker-init] may take, in milliseconds; then the worker is killed, and this counts as a
-   * failure with `G_IO_ERROR_TIMED_OUT`. A worker that is a thread cannot be killed: its function sees
+   * How long [property@WorkerPool:worker-init] may take, in milliseconds; then the worker is killed, and this counts as
+   * a failure with `G_IO_ERROR_TIMED_OUT`. A worker that is a thread cannot be killed: its function sees
    * [method@TaskContext.is_cancelled]. 0, the default, for any time.
    *
    * Since: 1.0
@@ -680,9 +681,9 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
    * WpWorkerPool:worker-exit:
    *
    * The name of a function that each worker runs once, after its last task, when it ends in order: with the map, by
-   * [method@WorkerPool.stop_and_join], or because another worker takes its place. It gets the empty tuple; what it returns
-   * is among [method@WorkerPool.get_exit_results]. Workers that die or are terminated do not run it. `NULL`, the default,
-   * for none.
+   * [method@WorkerPool.stop_and_join], or because another worker takes its place. It gets the empty tuple; what it
+   * returns is among [method@WorkerPool.get_exit_results]. Workers that die or are terminated do not run it. `NULL`,
+   * the default, for none.
    *
    * Since: 1.0
    */
@@ -691,8 +692,8 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   /**
    * WpWorkerPool:worker-exit-timeout:
    *
-   * How long a worker may take to end, with [property@WorkerPool:worker-exit], in milliseconds; then it is killed, and its
-   * exit function has failed with `G_IO_ERROR_TIMED_OUT`. 0, the default, for any time.
+   * How long a worker may take to end, with [property@WorkerPool:worker-exit], in milliseconds; then it is killed, and
+   * its exit function has failed with `G_IO_ERROR_TIMED_OUT`. 0, the default, for any time.
    *
    * Since: 1.0
    */
@@ -701,8 +702,8 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   /**
    * WpWorkerPool:worker-lifespan:
    *
-   * After how many tasks a worker ends and another takes its place, which bounds what functions that leak can cost. Workers
-   * run exactly so many; while one is replaced the others go on. 0, the default, for any number.
+   * After how many tasks a worker ends and another takes its place, which bounds what functions that leak can cost.
+   * Workers run exactly so many; while one is replaced the others go on. 0, the default, for any number.
    *
    * Since: 1.0
    */
@@ -711,8 +712,8 @@ wp_worker_pool_class_init (WpWorkerPoolClass *klass)
   /**
    * WpWorkerPool:idle-timeout:
    *
-   * How long a worker may have nothing to do, in milliseconds; then it ends, and is started again when there is work for it.
-   * 0, the default, for any time.
+   * How long a worker may have nothing to do, in milliseconds; then it ends, and is started again when there is work
+   * for it. 0, the default, for any time.
    *
    * Since: 1.0
    */

@@ -287,8 +287,8 @@ reap_children (Server *self)
       WpServerMessage message = { .type = WP_SERVER_ENDED };
       const guint64 *id = g_hash_table_lookup (self->ids, GINT_TO_POINTER (info.si_pid));
 
-      /* A worker leads a process group, so what its tasks have started and left ends with it. Its number is still taken,
-       * by the zombie. */
+      /* A worker leads a process group, so what its tasks have started and left ends with it. Its number is still
+       * taken, by the zombie. */
       if (id != NULL)
         kill (-info.si_pid, SIGKILL);
       if (waitpid (info.si_pid, &message.status, 0) < 0)

@@ -12,8 +12,8 @@ G_BEGIN_DECLS
  * pool finds them should this process be killed before it sends them, and several of them go out with one write.
  *
  * The frame that is being built has a provisional header: its sequence, and the offset in its head, are true; its
- * lengths, counts, flags and elapsed time are not yet. The times of its results, if they are wanted, stand at the end of
- * the memory and grow downwards (wp-message.h), until the frame is whole and they are copied to the end of its body.
+ * lengths, counts, flags and elapsed time are not yet. The times of its results, if they are wanted, stand at the end
+ * of the memory and grow downwards (wp-message.h), until the frame is whole and they are copied to the end of its body.
  *
  * Every function that returns gboolean fails only because the channel is broken. 'now' is the time by
  * CLOCK_MONOTONIC in nanoseconds, so that the clock is read once a task. */

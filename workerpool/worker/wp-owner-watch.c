@@ -16,7 +16,8 @@
 /* Longer than the pools' end takes when nothing is in its way, and short of a second. */
 #define END_TIMEOUT_NS (700 * 1000 * 1000)
 
-/* A process that executes another program loses first its other threads, and a moment after that its end of the channel. */
+/* A process that executes another program loses first its other threads, and a moment after that its end of the
+ * channel. */
 #define EXEC_TIMEOUT_MS 1000
 
 /* Descriptors. */
@@ -70,8 +71,8 @@ wait_for_end (void)
 
   for (;;)
     {
-      /* The channel only for that moment: it is kept open by who polls it, and its end must be seen when a task closes it
-       * in a worker that lives on. A hang-up is told without being asked for. */
+      /* The channel only for that moment: it is kept open by who polls it, and its end must be seen when a task closes
+       * it in a worker that lives on. A hang-up is told without being asked for. */
       n = poll (watched, hinted ? N_WATCHED : CHANNEL, hinted ? EXEC_TIMEOUT_MS : -1);
       if (n < 0)
         continue;

@@ -313,15 +313,16 @@ wait_for_credit (WpTaskContext *self,
  * worker, the call costs nothing and does nothing.
  *
  * A worker may be ahead of its receiver by 128 events, or by a mebibyte and one event; then the call waits until
- * the receiver has taken some. The wait ends when the task is cancelled. Events that nobody can take, because the thread
- * that would is waiting for the pool, are discarded instead.
+ * the receiver has taken some. The wait ends when the task is cancelled. Events that nobody can take, because the
+ * thread that would is waiting for the pool, are discarded instead.
  *
  * Events are not a part of the result: those of a task whose worker dies may have arrived or not, and come again when
  * it runs again.
  *
  * Errors: `G_IO_ERROR_CANCELLED` when the task should end; `G_IO_ERROR_INVALID_ARGUMENT` when @value cannot be sent;
- * `G_IO_ERROR_MESSAGE_TOO_LARGE` when it is too large for the channel; `G_IO_ERROR_NOT_SUPPORTED` in another thread than
- * the task's; `G_IO_ERROR_CLOSED` when no task runs, in a process that the task has forked, and when the pool is gone.
+ * `G_IO_ERROR_MESSAGE_TOO_LARGE` when it is too large for the channel; `G_IO_ERROR_NOT_SUPPORTED` in another thread
+ * than the task's; `G_IO_ERROR_CLOSED` when no task runs, in a process that the task has forked, and when the pool is
+ * gone.
  *
  * Returns: `TRUE` when the event is on its way, or nobody wants it
  *

@@ -14,8 +14,8 @@ GVariant *wp_task_run (WpFunction    *function,
                        GVariant      *args,
                        GError       **error);
 
-/* Calls a function that stands before or after the tasks, by its name, with the empty tuple. It may return NULL without an
- * error. FALSE with its error, with WP_ERROR_UNKNOWN_FUNCTION, or with WP_ERROR_INVALID_RESULT as above. */
+/* Calls a function that stands before or after the tasks, by its name, with the empty tuple. It may return NULL without
+ * an error. FALSE with its error, with WP_ERROR_UNKNOWN_FUNCTION, or with WP_ERROR_INVALID_RESULT as above. */
 gboolean  wp_task_run_hook (const char    *function_name,
                             WpTaskContext *context,
                             GVariant     **value,

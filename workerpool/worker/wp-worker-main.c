@@ -102,8 +102,8 @@ offer_entry (void)
  * Runs a worker from its start to its end.
  *
  * This is the whole main function of a host that has registered its functions. What goes wrong is printed on the
- * standard error. With the start method `forkserver` the process makes the workers of its pool as copies of itself; they
- * start here, and do not return.
+ * standard error. With the start method `forkserver` the process makes the workers of its pool as copies of itself;
+ * they start here, and do not return.
  *
  * Returns: the exit status: 0 when the pool asked for the end, 1 when the owner has died, 2 after an error
  *
@@ -134,8 +134,8 @@ wp_worker_main (void)
  * channel uses the standard streams, standard input is /dev/null and standard output is standard error. Call this in
  * the main thread before there are others. A program that only wants to serve a pool calls [func@Worker.main] instead.
  *
- * It fails with `G_IO_ERROR_NOT_SUPPORTED` when no pool started this process, or one whose start method is `forkserver`,
- * for which only [func@Worker.main] will do; `G_IO_ERROR_EXISTS` when it has taken the role before,
+ * It fails with `G_IO_ERROR_NOT_SUPPORTED` when no pool started this process, or one whose start method is
+ * `forkserver`, for which only [func@Worker.main] will do; `G_IO_ERROR_EXISTS` when it has taken the role before,
  * `G_IO_ERROR_CLOSED` when the owner has died meanwhile, and `G_IO_ERROR_INVALID_ARGUMENT` when the
  * environment names no usable channel.
  *

@@ -233,7 +233,8 @@ settle_signals (void)
   sigaction (SIGINT, &nothing, NULL);
   /* A pool that is gone shows as an error of the write. */
   sigaction (SIGPIPE, &nothing, NULL);
-  /* An owner that ignores these would have workers that cannot be asked to end, and whose children are not waited for. */
+  /* An owner that ignores these would have workers that cannot be asked to end, and whose children are not waited
+   * for. */
   forget_ignored (SIGTERM);
   forget_ignored (SIGCHLD);
 
@@ -245,8 +246,8 @@ settle_signals (void)
   pthread_sigmask (SIG_SETMASK, &none, NULL);
 }
 
-/* What a new program would not inherit either: handlers, which belong to what was copied. Those of faults may stay, since
- * whoever has set them wants to be told of one. */
+/* What a new program would not inherit either: handlers, which belong to what was copied. Those of faults may stay,
+ * since whoever has set them wants to be told of one. */
 static void
 forget_signal_handlers (void)
 {

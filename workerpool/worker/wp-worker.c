@@ -531,8 +531,8 @@ leave_if_copied (WpWorker   *self,
     return;
 
   dprintf (STDERR_FILENO,
-           "%s: process %d, which the function “%s” has forked, came back from it and ends here: only the worker itself "
-           "can answer the pool\n",
+           "%s: process %d, which the function “%s” has forked, came back from it and ends here: only the worker "
+           "itself can answer the pool\n",
            wp_program_get_name (), (int) getpid (), function);
   _exit (WP_EXIT_FAILED);
 }
