@@ -251,7 +251,9 @@ test_killed_with_retries (void)
   results = wp_worker_pool_map (pool, "kill-server-once", make_indices (N_TASKS), options, NULL, &error);
   g_assert_no_error (error);
   assert_indices (results, N_TASKS);
-  g_assert_cmpuint (task_get_n_begun (N_TASKS / 2), ==, 2);
+  /* The worker beside it may have been given the task before it saw the end of their server, and ended in it, too. */
+  g_assert_cmpuint (task_get_n_begun (N_TASKS / 2), >=, 2);
+  g_assert_cmpuint (task_get_n_begun (N_TASKS / 2), <=, 3);
   join_pool (pool);
 }
 
