@@ -57,6 +57,31 @@ check_type (WpCliJobFile *self, gboolean is_read, GError **error)
   return FALSE;
 }
 
+/* A log between the results or the items would be neither, and the results may be written over its lines. */
+static gboolean
+check_streams (WpCliJobFile *self, int input, GError **error)
+{
+  const int fds[] = { input, STDOUT_FILENO, STDERR_FILENO };
+  const char *const names[] = { "input", "standard output", "standard error" };
+  struct stat status;
+  struct stat other;
+
+  if (fstat (self->fd, &status) != 0)
+    return set_errno_error (self, "opened", errno, error);
+  if (!S_ISREG (status.st_mode))
+    return TRUE;
+
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    if (fds[i] >= 0 && fstat (fds[i], &other) == 0 && other.st_dev == status.st_dev && other.st_ino == status.st_ino)
+      {
+        g_set_error (error, G_IO_ERROR, G_IO_ERROR_EXISTS,
+                     "The job log “%s” is also the %s of this command; name another one", self->path, names[i]);
+        return FALSE;
+      }
+
+  return TRUE;
+}
+
 /* Not flock (): a worker that is being started has a copy of every descriptor for a moment, and would hold on to that
  * lock after this process was killed. */
 static gboolean
@@ -158,7 +183,7 @@ cut (WpCliJobFile *self, guint64 size, GError **error)
 }
 
 WpCliJobFile *
-wp_cli_job_file_open (const char *path, WpCliJobLog *log, GError **error)
+wp_cli_job_file_open (const char *path, WpCliJobLog *log, int input, GError **error)
 {
   g_autoptr (WpCliJobFile) self = g_new0 (WpCliJobFile, 1);
   guint64 size = 0;
@@ -175,7 +200,7 @@ wp_cli_job_file_open (const char *path, WpCliJobLog *log, GError **error)
       return NULL;
     }
 
-  if (!check_type (self, log != NULL, error) || !lock (self, error))
+  if (!check_type (self, log != NULL, error) || !check_streams (self, input, error) || !lock (self, error))
     return NULL;
 
   if (log != NULL)

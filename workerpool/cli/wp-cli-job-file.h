@@ -10,8 +10,9 @@ G_BEGIN_DECLS
 typedef struct _WpCliJobFile WpCliJobFile;
 
 /* With a log, to which everything is added that is in the file, the file is continued; without, it starts again: then
- * it is emptied, unless it is no job log. */
-WpCliJobFile *wp_cli_job_file_open  (const char *path, WpCliJobLog *log, GError **error);
+ * it is emptied, unless it is no job log. It may not be what the items are read from; @input is -1 where they are
+ * arguments. */
+WpCliJobFile *wp_cli_job_file_open  (const char *path, WpCliJobLog *log, int input, GError **error);
 void          wp_cli_job_file_free  (WpCliJobFile *file);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (WpCliJobFile, wp_cli_job_file_free)
 

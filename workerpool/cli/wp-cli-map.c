@@ -538,7 +538,7 @@ open_job_log (Run *run)
     return WP_CLI_EXIT_SUCCESS;
 
   run->digest = wp_cli_job_digest_new (run->options.function);
-  run->job_file = wp_cli_job_file_open (run->options.job_log, log, &error);
+  run->job_file = wp_cli_job_file_open (run->options.job_log, log, wp_cli_todo_get_fd (run->todo), &error);
   if (run->job_file == NULL)
     {
       wp_cli_complain ("%s", error->message);
