@@ -239,6 +239,29 @@ test_init_is_unknown (void)
   assert_message (error, "no-such-function");
 }
 
+/* Asked before there is a worker. */
+static void
+test_names_are_wrong (void)
+{
+  g_autofree char *long_name = g_strnfill (1025, 'x');
+  const char *const names[] = { "", "\xff", long_name };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (names) * 2; i++)
+    {
+      g_autoptr (WpWorkerPool) pool = make_pool (1);
+      g_autoptr (GError) error = NULL;
+      const gboolean is_init = i % 2 == 0;
+
+      if (is_init)
+        wp_worker_pool_set_worker_init (pool, names[i / 2]);
+      else
+        wp_worker_pool_set_worker_exit (pool, names[i / 2]);
+      g_assert_false (wp_worker_pool_start (pool, &error));
+      g_assert_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT);
+      assert_message (error, is_init ? "worker-init: the function's name is" : "worker-exit: the function's name is");
+    }
+}
+
 static void
 test_init_dies (void)
 {
@@ -548,6 +571,7 @@ static const FaultTest tests[] = {
   { "/worker-life/init/fails-the-tasks-that-wait", test_init_fails },
   { "/worker-life/init/breaks-its-contract", test_init_breaks_contract },
   { "/worker-life/init/is-unknown", test_init_is_unknown },
+  { "/worker-life/names/wrong-ones-are-refused", test_names_are_wrong },
   { "/worker-life/init/dies-each-time", test_init_dies, TRUE },
   { "/worker-life/init/takes-too-long", test_init_hangs },
   { "/worker-life/init/is-tried-again", test_init_is_tried_again },

@@ -13,6 +13,7 @@
 #include "launch/wp-host.h"
 #include "launch/wp-spawn-launcher.h"
 #include "launch/wp-thread-launcher.h"
+#include "pool/wp-arguments.h"
 #include "pool/wp-cpu-ids.h"
 
 /* They need not be sent what they share with this process. */
@@ -58,6 +59,17 @@ make_launcher (WpWorkerPool *self, GError **error)
                                        self->preload_function);
 
   return wp_spawn_launcher_new ((const char *const *) argv, WP_TRANSPORT_SOCKET);
+}
+
+/* What no host can know is not worth five starts of a worker. */
+static gboolean
+check_hook (const char *property, const char *function, GError **error)
+{
+  if (function == NULL || wp_arguments_check_function (function, error))
+    return TRUE;
+
+  g_prefix_error (error, "%s: ", property);
+  return FALSE;
 }
 
 /* Under the pool's lock. */
@@ -123,6 +135,9 @@ make_engine (WpWorkerPool *self, GError **error)
                    wp_shared_objects_get_flaw (self->shared_objects));
       return NULL;
     }
+
+  if (!check_hook ("worker-init", self->worker_init, error) || !check_hook ("worker-exit", self->worker_exit, error))
+    return NULL;
 
   launcher = make_launcher (self, error);
   if (launcher == NULL)
