@@ -105,6 +105,31 @@ hang (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error
   return NULL;
 }
 
+/* What frees the worker's state. */
+static void
+never_return (gpointer data)
+{
+  for (;;)
+    pause ();
+}
+
+/* The worker ends only when it is killed. */
+static GVariant *
+set_up_for_ever (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
+{
+  counter_add (N_INIT, 1);
+  counter_wait (GATE, 1);
+  wp_task_context_set_worker_state (context, g_new0 (guint64, 1), never_return);
+  return NULL;
+}
+
+static GVariant *
+fail_for_ever (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
+{
+  set_up_for_ever (context, args, user_data, error);
+  return refuse (context, args, user_data, error);
+}
+
 static GVariant *
 return_both (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
 {
@@ -419,6 +444,47 @@ test_exit_of_nobody (void)
   g_assert_cmpuint (n, ==, 0);
 }
 
+/* Its init function runs when it turns out that the worker is not needed. */
+static void
+end_for_ever (const char *init, const char *exit_function)
+{
+  g_autoptr (WpWorkerPool) pool = make_pool (1);
+  g_autoptr (GError) error = NULL;
+  g_auto (Outcome) joined = { 0 };
+
+  scratch_reset ();
+  wp_worker_pool_set_worker_init (pool, init);
+  wp_worker_pool_set_worker_exit (pool, exit_function);
+  g_assert_true (wp_worker_pool_start (pool, &error));
+  g_assert_no_error (error);
+  counter_wait (N_INIT, 1);
+  wp_worker_pool_stop_and_join_async (pool, NULL, on_joined, &joined);
+  counter_set (GATE, 1);
+  iterate_until (&joined.done);
+  g_assert_no_error (joined.error);
+}
+
+static void
+test_not_needed_and_never_ends (void)
+{
+  end_for_ever ("set-up-for-ever", NULL);
+  end_for_ever ("fail-for-ever", NULL);
+}
+
+static void
+test_exit_and_never_ends (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_pool (1);
+
+  end_for_ever ("set-up-for-ever", "return-nothing");
+  g_assert_cmpuint (counter_get (N_EXIT), ==, 1);
+
+  wp_worker_pool_set_worker_init (pool, "set-up-for-ever");
+  wp_worker_pool_set_worker_exit (pool, "return-nothing");
+  map_and_join (pool, "echo", N_TASKS, 0);
+  g_assert_cmpuint (counter_get (N_EXIT), ==, 2);
+}
+
 /* Lifespan */
 
 static WpWorkerPool *
@@ -576,6 +642,8 @@ static const FaultTest tests[] = {
   { "/worker-life/init/takes-too-long", test_init_hangs },
   { "/worker-life/init/is-tried-again", test_init_is_tried_again },
   { "/worker-life/init/is-terminated", test_terminate_in_init },
+  { "/worker-life/init/of-a-worker-that-is-not-needed-and-never-ends", test_not_needed_and_never_ends, TRUE },
+  { "/worker-life/exit/of-a-worker-that-never-ends", test_exit_and_never_ends, TRUE },
   { "/worker-life/exit/fails-the-join", test_exit_fails },
   { "/worker-life/exit/is-unknown", test_exit_is_unknown },
   { "/worker-life/exit/dies", test_exit_dies, TRUE },
@@ -601,6 +669,8 @@ main (int argc, char **argv)
   wp_register_function ("count-or-die", count_or_die, NULL, NULL);
   wp_register_function ("sum-up", sum_up, NULL, NULL);
   wp_register_function ("refuse", refuse, NULL, NULL);
+  wp_register_function ("set-up-for-ever", set_up_for_ever, NULL, NULL);
+  wp_register_function ("fail-for-ever", fail_for_ever, NULL, NULL);
   wp_register_function ("refuse-once", refuse_once, NULL, NULL);
   wp_register_function ("die-here", die_here, NULL, NULL);
   wp_register_function ("hang", hang, NULL, NULL);

@@ -9,8 +9,15 @@
 
 #define NS_PER_MS G_GINT64_CONSTANT (1000000)
 
-/* How long a worker whose init function failed may take to end. */
-#define FAILED_INIT_GRACE_NS (5000 * NS_PER_MS)
+/* How long a worker that has no function left to run may take to end: as one that has none at all. */
+#define END_GRACE_NS (5000 * NS_PER_MS)
+
+static void
+limit_end (WpEngine *self, WpLink *link)
+{
+  link->start_deadline = wp_engine_now () + END_GRACE_NS;
+  wp_engine_wake_at (self, link->start_deadline);
+}
 
 static void
 become_ready (WpEngine *self, WpLink *link)
@@ -75,7 +82,12 @@ begin_exit (WpEngine *self, WpLink *link)
     wp_insights_asked (self->insights, link->id, wp_engine_now ());
   link->state = WP_LINK_STOPPING;
   link->start_deadline = 0;
-  if (self->config.settings.exit_function == NULL || self->config.exit_timeout == 0)
+  if (self->config.settings.exit_function == NULL)
+    {
+      limit_end (self, link);
+      return;
+    }
+  if (self->config.exit_timeout == 0)
     return;
 
   link->start_deadline = wp_engine_now () + self->config.exit_timeout * NS_PER_MS;
@@ -126,17 +138,16 @@ read_outcome (GBytes *body, GVariant **value, GError **failure, GError **error)
 static void
 end_failed (WpEngine *self, WpLink *link, const GError *failure)
 {
-  /* It is not asked for: it was not needed any more. */
-  if (link->stop_sent)
-    return;
-
+  limit_end (self, link);
   link->init_failed = TRUE;
   wp_link_set_cause (link, g_error_new (failure->domain, failure->code, "failed in its init function “%s”: %s",
                                         self->config.settings.init_function, failure->message));
+  /* It was asked to end before. */
+  if (link->stop_sent)
+    return;
+
   wp_link_send_stop (link);
   wp_engine_update_polling (self, link);
-  link->start_deadline = wp_engine_now () + FAILED_INIT_GRACE_NS;
-  wp_engine_wake_at (self, link->start_deadline);
 }
 
 gboolean
@@ -187,7 +198,10 @@ wp_engine_take_exit_result (WpEngine *self, WpLink *link, GBytes *body, GError *
   wp_engine_lock (self);
   expected = link->state == WP_LINK_STOPPING && self->config.settings.exit_function != NULL && !link->has_exit_result;
   if (expected)
-    link->has_exit_result = TRUE;
+    {
+      link->has_exit_result = TRUE;
+      limit_end (self, link);
+    }
   if (expected && failure != NULL)
     set_exit_error (self, g_error_new (failure->domain, failure->code,
                                        "worker %u failed in its exit function “%s”: %s", link->id,
