@@ -45,6 +45,14 @@ spin (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error
 }
 
 static GVariant *
+wait_at_gate (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
+{
+  counter_add (RUNNING, 1);
+  counter_wait (GATE, 1);
+  return NULL;
+}
+
+static GVariant *
 get_insights (WpWorkerPool *pool)
 {
   GVariant *insights = wp_worker_pool_get_insights (pool);
@@ -549,6 +557,36 @@ test_terminated (void)
   g_assert_nonnull (strstr (table, "\n     0            0 "));
 }
 
+/* Whether the function ends or is ended, and also while it runs. */
+static void
+test_in_init (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_pool (1);
+  g_autoptr (GVariant) ended = NULL;
+  g_autoptr (GError) error = NULL;
+  gboolean reported_in = FALSE;
+
+  wp_worker_pool_set_enable_insights (pool, TRUE);
+  wp_worker_pool_set_worker_init (pool, "wait-at-gate");
+  g_assert_true (wp_worker_pool_start (pool, &error));
+  g_assert_no_error (error);
+  counter_wait (RUNNING, 1);
+  while (!reported_in)
+    {
+      g_autoptr (GVariant) insights = get_insights (pool);
+
+      g_assert_cmpfloat (look_up (insights, "total_waiting_time"), ==, 0);
+      reported_in = look_up (insights, "total_init_time") > 0;
+    }
+
+  wp_worker_pool_terminate (pool);
+  counter_set (GATE, 1);
+  join_pool (pool);
+  ended = get_insights (pool);
+  g_assert_cmpfloat (look_up (ended, "total_init_time"), >, 0);
+  g_assert_cmpfloat (look_up (ended, "total_waiting_time"), ==, 0);
+}
+
 static const FaultTest tests[] = {
   { "/insights/off/are-none", test_off },
   { "/insights/unstarted/are-zero", test_unstarted },
@@ -561,6 +599,7 @@ static const FaultTest tests[] = {
   { "/insights/property/is-notified", test_notified },
   { "/insights/nested/add-up", test_nested },
   { "/insights/terminated/add-up", test_terminated },
+  { "/insights/in-init/is-not-waiting", test_in_init },
 };
 
 int
@@ -569,6 +608,7 @@ main (int argc, char **argv)
   int status;
 
   wp_register_function ("spin", spin, NULL, NULL);
+  wp_register_function ("wait-at-gate", wait_at_gate, NULL, NULL);
   wp_register_function ("look-below", look_below, NULL, NULL);
   if (act_as_worker (&status))
     return status;

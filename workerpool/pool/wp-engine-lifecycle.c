@@ -24,8 +24,6 @@ become_ready (WpEngine *self, WpLink *link)
 {
   const gint64 now = wp_engine_now ();
 
-  if (link->state == WP_LINK_INITIALIZING && self->insights != NULL)
-    wp_insights_initialised (self->insights, link->id, now - link->busy_until);
   link->state = WP_LINK_READY;
   link->busy_until = now;
   link->start_deadline = 0;
@@ -49,6 +47,8 @@ wp_engine_begin_init (WpEngine *self, WpLink *link)
     }
 
   link->state = WP_LINK_INITIALIZING;
+  if (self->insights != NULL)
+    wp_insights_initialising (self->insights, link->id);
   if (self->config.init_timeout == 0)
     return;
 
@@ -140,6 +140,8 @@ end_failed (WpEngine *self, WpLink *link, const GError *failure)
 {
   limit_end (self, link);
   link->init_failed = TRUE;
+  if (self->insights != NULL)
+    wp_insights_asked (self->insights, link->id, wp_engine_now ());
   wp_link_set_cause (link, g_error_new (failure->domain, failure->code, "failed in its init function “%s”: %s",
                                         self->config.settings.init_function, failure->message));
   /* It was asked to end before. */
@@ -162,6 +164,8 @@ wp_engine_take_initialized (WpEngine *self, WpLink *link, GBytes *body, GError *
 
   wp_engine_lock (self);
   expected = link->state == WP_LINK_INITIALIZING && !link->init_failed && value == NULL;
+  if (expected && self->insights != NULL)
+    wp_insights_initialised (self->insights, link->id, wp_engine_now () - link->busy_until);
   if (expected && failure != NULL)
     end_failed (self, link, failure);
   else if (expected && link->stop_sent)

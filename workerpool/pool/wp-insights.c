@@ -42,6 +42,7 @@ typedef struct
   gint64 ready; /* 0: not yet, as the others */
   gint64 asked;
   gint64 init;
+  gboolean initialising; /* all of its time since it was ready is 'init' */
   gint64 working;
   gint64 busy_until;
 } Worker;
@@ -111,6 +112,7 @@ wp_insights_launched (WpInsights *self, guint worker, gint64 now)
   life->ready = 0;
   life->asked = 0;
   life->init = 0;
+  life->initialising = FALSE;
   life->working = 0;
   life->busy_until = now;
 }
@@ -125,9 +127,18 @@ wp_insights_ready (WpInsights *self, guint worker, gint64 now)
 }
 
 void
+wp_insights_initialising (WpInsights *self, guint worker)
+{
+  get_worker (self, worker)->initialising = TRUE;
+}
+
+void
 wp_insights_initialised (WpInsights *self, guint worker, gint64 elapsed)
 {
-  get_worker (self, worker)->init += MAX (elapsed, 0);
+  Worker *life = get_worker (self, worker);
+
+  life->init += MAX (elapsed, 0);
+  life->initialising = FALSE;
 }
 
 void
@@ -161,7 +172,7 @@ divide_life (const Worker *life, gint64 now, gint64 running, Times *times)
 
   serving = serving_end - life->ready;
   working = MIN (working, serving);
-  init = MIN (life->init, serving - working);
+  init = life->initialising ? serving - working : MIN (life->init, serving - working);
   times->parts[PART_START_UP] += life->ready - life->launched;
   times->parts[PART_INIT] += init;
   times->parts[PART_WAITING] += serving - working - init;
