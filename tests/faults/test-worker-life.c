@@ -481,7 +481,10 @@ test_exit_and_never_ends (void)
 
   wp_worker_pool_set_worker_init (pool, "set-up-for-ever");
   wp_worker_pool_set_worker_exit (pool, "return-nothing");
-  map_and_join (pool, "echo", N_TASKS, 0);
+  /* Those that wait for an apply read the channel of its worker, so that the pool need not. */
+  for (guint i = 0; i < 3; i++)
+    apply_pid (pool);
+  join_pool (pool);
   g_assert_cmpuint (counter_get (N_EXIT), ==, 2);
 }
 

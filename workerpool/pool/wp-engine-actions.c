@@ -451,6 +451,8 @@ run_action (WpEngine *self, const WpAction *action)
       link->state = WP_LINK_STOPPING;
       if (self->insights != NULL)
         wp_insights_asked (self->insights, link->id, wp_engine_now ());
+      if (link->parked)
+        wp_engine_unpark (self, link);
       wp_link_send_stop (link);
       wp_engine_update_polling (self, link);
       break;

@@ -99,6 +99,14 @@ wp_engine_unpark (WpEngine *self, WpLink *link)
                                        g_strerror (errno)));
 }
 
+/* Results of tasks; that it has too much memory, which it may find after its last task; of its exit function. */
+static gboolean
+may_say_more (WpEngine *self, const WpLink *link)
+{
+  return wp_scheduler_get_held (self->scheduler, link->id, NULL, 0) > 0 || link->state != WP_LINK_READY ||
+         (self->config.settings.soft_memory_limit > 0 && !link->retiring);
+}
+
 static void
 return_link (WpEngine *self, WpLink *link)
 {
@@ -107,8 +115,7 @@ return_link (WpEngine *self, WpLink *link)
   wp_engine_end_reading (link);
   /* What has arrived and was not read yet shows again. */
   link->parked = link->reading;
-  if (link->reading &&
-      (link->writing || wp_scheduler_get_held (self->scheduler, link->id, NULL, 0) > 0))
+  if (link->reading && (link->writing || may_say_more (self, link)))
     wp_engine_unpark (self, link);
 
   self->n_borrowed--;
