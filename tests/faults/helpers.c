@@ -181,6 +181,19 @@ assert_indices (GVariant *results, guint64 n)
     }
 }
 
+guint64
+sum_bytes (GVariant *bytes)
+{
+  gsize n;
+  const guint8 *elements = g_variant_get_fixed_array (bytes, &n, 1);
+  guint64 sum = 0;
+
+  for (gsize i = 0; i < n; i++)
+    sum += elements[i];
+
+  return sum;
+}
+
 void
 assert_message (const GError *error, const char *part)
 {
@@ -265,6 +278,12 @@ void
 on_done (GObject *source, GAsyncResult *result, gpointer data)
 {
   *(gboolean *) data = TRUE;
+}
+
+void
+set_true (gpointer object, gpointer flag)
+{
+  *(gboolean *) flag = TRUE;
 }
 
 void

@@ -38,6 +38,9 @@ WpResult      *next_result   (WpBatch *batch);
 /* The results of a map of make_indices (n) over a function that returns what it got. */
 void           assert_indices (GVariant *results, guint64 n);
 
+/* Of the elements of an "ay". */
+guint64        sum_bytes     (GVariant *bytes);
+
 /* The error says so, in these words. */
 void           assert_message (const GError *error, const char *part);
 
@@ -62,6 +65,9 @@ void           expect_end    (const char *what);
 
 /* Of a GAsyncReadyCallback whose result does not matter: sets the gboolean. */
 void           on_done       (GObject *source, GAsyncResult *result, gpointer done);
+
+/* Of a signal without arguments: sets the gboolean. */
+void           set_true      (gpointer object, gpointer flag);
 
 /* Iterates the main context as long as something is ready. */
 void           iterate_pending (void);

@@ -263,12 +263,6 @@ on_failed_count (WpBatch *batch, guint64 index, const GError *error, gpointer da
 }
 
 static void
-set_true (gpointer object, gpointer data)
-{
-  *(gboolean *) data = TRUE;
-}
-
-static void
 test_terminate_from_handler (void)
 {
   g_autoptr (WpWorkerPool) pool = make_pool (2);

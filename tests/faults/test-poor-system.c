@@ -258,13 +258,7 @@ get_large_sum (gsize size)
 static GVariant *
 sum_objects (WpTaskContext *context, GVariant *args, gpointer user_data, GError **error)
 {
-  gsize n;
-  const guint8 *bytes = g_variant_get_fixed_array (wp_task_context_get_shared_objects (context), &n, 1);
-  guint64 sum = 0;
-
-  for (gsize i = 0; i < n; i++)
-    sum += bytes[i];
-  return g_variant_new_uint64 (sum);
+  return g_variant_new_uint64 (sum_bytes (wp_task_context_get_shared_objects (context)));
 }
 
 static guint64

@@ -88,19 +88,6 @@ get_length (WpTaskContext *context, GVariant *args, gpointer user_data, GError *
   return g_variant_new_uint64 (g_variant_n_children (wp_task_context_get_shared_objects (context)));
 }
 
-static guint64
-sum_bytes (GVariant *objects)
-{
-  gsize n;
-  const guint8 *bytes = g_variant_get_fixed_array (objects, &n, 1);
-  guint64 sum = 0;
-
-  for (gsize i = 0; i < n; i++)
-    sum += bytes[i];
-
-  return sum;
-}
-
 /* What this process holds of the machine's memory, in bytes: of what it shares its part. */
 static gint64
 get_pss (void)

@@ -173,7 +173,7 @@ test_standard_input (void)
 }
 
 static gboolean
-set_true (gpointer data)
+set_dispatched (gpointer data)
 {
   *(gboolean *) data = TRUE;
   return G_SOURCE_REMOVE;
@@ -190,7 +190,7 @@ use_context (WpTaskContext *context, GVariant *args, gpointer user_data, GError 
   if (own == NULL || own == g_main_context_default ())
     return g_variant_new_boolean (FALSE);
 
-  g_source_set_callback (source, set_true, &dispatched, NULL);
+  g_source_set_callback (source, set_dispatched, &dispatched, NULL);
   g_source_attach (source, own);
   while (!dispatched)
     g_main_context_iteration (own, TRUE);

@@ -158,12 +158,6 @@ test_pipes (void)
 }
 
 static void
-on_finished (WpBatch *batch, gboolean *finished)
-{
-  *finished = TRUE;
-}
-
-static void
 test_list (void)
 {
   g_autoptr (WpWorkerPool) pool = make_watched_pool (2);
@@ -172,7 +166,7 @@ test_list (void)
   const gint64 earliest = g_get_monotonic_time ();
   gboolean finished = FALSE;
 
-  g_signal_connect (batch, "finished", G_CALLBACK (on_finished), &finished);
+  g_signal_connect (batch, "finished", G_CALLBACK (set_true), &finished);
   g_assert_cmpuint (g_list_model_get_n_items (G_LIST_MODEL (batch)), ==, 0);
   for (guint64 i = 0; i < N_TASKS; i++)
     push_task (batch, i, 0, 0);

@@ -63,12 +63,6 @@ push_indices (WpBatch *batch, guint64 n)
     push_item (batch, g_variant_new_uint64 (i));
 }
 
-static void
-set_true (gpointer object, gpointer data)
-{
-  *(gboolean *) data = TRUE;
-}
-
 /* Order */
 
 static void
