@@ -189,7 +189,7 @@ test_one_life (void)
   assert_parts (while_starting, 0, 3, 0, 0, 0, 0);
 
   wp_insights_ready (insights, 0, 105 * S);
-  wp_insights_initialised (insights, 0, 2 * S);
+  wp_insights_initialized (insights, 0, 2 * S);
   add_task (insights, 0, 108 * S, 3 * S);
   add_task (insights, 0, 111 * S, 1 * S);
   while_running = wp_insights_get (insights, 120 * S, &running);
@@ -303,7 +303,7 @@ test_add_up (void)
                 wp_insights_ready (insights, worker, now);
               break;
             case 2:
-              wp_insights_initialised (insights, worker, g_test_rand_int_range (0, 3000));
+              wp_insights_initialized (insights, worker, g_test_rand_int_range (0, 3000));
               break;
             case 3:
               wp_insights_asked (insights, worker, now);

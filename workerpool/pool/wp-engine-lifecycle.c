@@ -48,7 +48,7 @@ wp_engine_begin_init (WpEngine *self, WpLink *link)
 
   link->state = WP_LINK_INITIALIZING;
   if (self->insights != NULL)
-    wp_insights_initialising (self->insights, link->id);
+    wp_insights_initializing (self->insights, link->id);
   if (self->config.init_timeout == 0)
     return;
 
@@ -165,7 +165,7 @@ wp_engine_take_initialized (WpEngine *self, WpLink *link, GBytes *body, GError *
   wp_engine_lock (self);
   expected = link->state == WP_LINK_INITIALIZING && !link->init_failed && value == NULL;
   if (expected && self->insights != NULL)
-    wp_insights_initialised (self->insights, link->id, wp_engine_now () - link->busy_until);
+    wp_insights_initialized (self->insights, link->id, wp_engine_now () - link->busy_until);
   if (expected && failure != NULL)
     end_failed (self, link, failure);
   else if (expected && link->stop_sent)

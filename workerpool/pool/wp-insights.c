@@ -42,7 +42,7 @@ typedef struct
   gint64 ready; /* 0: not yet, as the others */
   gint64 asked;
   gint64 init;
-  gboolean initialising; /* all of its time since it was ready is 'init' */
+  gboolean initializing; /* all of its time since it was ready is 'init' */
   gint64 working;
   gint64 busy_until;
 } Worker;
@@ -112,7 +112,7 @@ wp_insights_launched (WpInsights *self, guint worker, gint64 now)
   life->ready = 0;
   life->asked = 0;
   life->init = 0;
-  life->initialising = FALSE;
+  life->initializing = FALSE;
   life->working = 0;
   life->busy_until = now;
 }
@@ -127,18 +127,18 @@ wp_insights_ready (WpInsights *self, guint worker, gint64 now)
 }
 
 void
-wp_insights_initialising (WpInsights *self, guint worker)
+wp_insights_initializing (WpInsights *self, guint worker)
 {
-  get_worker (self, worker)->initialising = TRUE;
+  get_worker (self, worker)->initializing = TRUE;
 }
 
 void
-wp_insights_initialised (WpInsights *self, guint worker, gint64 elapsed)
+wp_insights_initialized (WpInsights *self, guint worker, gint64 elapsed)
 {
   Worker *life = get_worker (self, worker);
 
   life->init += MAX (elapsed, 0);
-  life->initialising = FALSE;
+  life->initializing = FALSE;
 }
 
 void
@@ -172,7 +172,7 @@ divide_life (const Worker *life, gint64 now, gint64 running, Times *times)
 
   serving = serving_end - life->ready;
   working = MIN (working, serving);
-  init = life->initialising ? serving - working : MIN (life->init, serving - working);
+  init = life->initializing ? serving - working : MIN (life->init, serving - working);
   times->parts[PART_START_UP] += life->ready - life->launched;
   times->parts[PART_INIT] += init;
   times->parts[PART_WAITING] += serving - working - init;

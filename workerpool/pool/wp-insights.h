@@ -29,9 +29,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (WpInsights, wp_insights_free)
 void        wp_insights_launched    (WpInsights *self, guint worker, gint64 now);
 void        wp_insights_ready       (WpInsights *self, guint worker, gint64 now);
 /* Of a ready worker: its init function runs now. */
-void        wp_insights_initialising (WpInsights *self, guint worker);
+void        wp_insights_initializing (WpInsights *self, guint worker);
 /* Its init function ran for so long, and has ended. */
-void        wp_insights_initialised (WpInsights *self, guint worker, gint64 elapsed);
+void        wp_insights_initialized (WpInsights *self, guint worker, gint64 elapsed);
 /* The first time counts. */
 void        wp_insights_asked       (WpInsights *self, guint worker, gint64 now);
 void        wp_insights_ended       (WpInsights *self, guint worker, gint64 now);

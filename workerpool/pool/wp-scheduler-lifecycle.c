@@ -78,7 +78,8 @@ end_unneeded_workers (WpScheduler *scheduler, gint64 now)
   gboolean draining = scheduler->phase != WP_SCHEDULER_SERVING;
   gboolean stop = (draining || scheduler->stop_when_idle) && scheduler->batches.length == 0 &&
                   scheduler->n_in_state[WP_SCHEDULER_WORKER_READY] > 0;
-  gboolean kill_starting = draining && scheduler->n_pending == 0 && scheduler->recallable.length == 0 &&
+  gboolean kill_starting = draining && scheduler->n_pending == 0 && scheduler->n_waiting == 0 &&
+                           scheduler->recallable.length == 0 &&
                            scheduler->n_in_state[WP_SCHEDULER_WORKER_STARTING] > 0;
 
   if (!stop && !kill_starting)
