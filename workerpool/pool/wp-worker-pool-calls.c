@@ -20,6 +20,14 @@ get_delivery (WpWorkerPool *self, GMainContext *context)
 }
 
 /* Takes the items, which may be NULL with an error set. */
+/* A floating reference is the call's, also when it fails. */
+static void
+drop_floating (GVariant *value)
+{
+  if (value != NULL)
+    g_variant_unref (g_variant_ref_sink (value));
+}
+
 static GVariant *
 run_call (WpWorkerPool  *self,
           const char    *function,
@@ -139,6 +147,12 @@ wp_worker_pool_apply (WpWorkerPool  *self,
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
+  if (!wp_worker_pool_check_process (self, error))
+    {
+      drop_floating (args);
+      return NULL;
+    }
+
   return run_call (self, function, wp_arguments_to_item (function, args, error), options, FALSE,
                    cancellable, error);
 }
@@ -241,6 +255,12 @@ wp_worker_pool_map (WpWorkerPool  *self,
   g_return_val_if_fail (options == NULL || WP_IS_TASK_OPTIONS (options), NULL);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  if (!wp_worker_pool_check_process (self, error))
+    {
+      drop_floating (items);
+      return NULL;
+    }
 
   return run_call (self, function, wp_arguments_to_items (function, items, error), options, TRUE,
                    cancellable, error);

@@ -48,7 +48,7 @@ get_uint (WpWorkerPool *self, const guint *field)
  *
  * Gets [property@WorkerPool:worker-init].
  *
- * Returns: (transfer none) (nullable): the name of a function
+ * Returns: (transfer none) (nullable): the name of a function, as long as the property is not set again
  *
  * Since: 1.0
  */
@@ -118,7 +118,7 @@ wp_worker_pool_set_worker_init_timeout (WpWorkerPool *self, guint milliseconds)
  *
  * Gets [property@WorkerPool:worker-exit].
  *
- * Returns: (transfer none) (nullable): the name of a function
+ * Returns: (transfer none) (nullable): the name of a function, as long as the property is not set again
  *
  * Since: 1.0
  */

@@ -77,6 +77,10 @@ int       wp_io_priority_to_kernel         (WpIoPriority io_priority);
 gboolean  wp_worker_pool_begin_change      (WpWorkerPool *self, const char *property);
 void      wp_worker_pool_end_change        (WpWorkerPool *self, const char *property, gboolean changed);
 
+/* FALSE: it was inherited from the process that this one is a copy of. To be called before values are touched: another
+ * thread may have held one of their locks at the fork. */
+gboolean  wp_worker_pool_check_process     (WpWorkerPool *self, GError **error);
+
 /* All return a reference. The first makes it; the second is NULL when there is none; the third, too, and then ends the
  * pool that never started. */
 WpEngine *wp_worker_pool_ensure_engine     (WpWorkerPool *self, GError **error);

@@ -61,6 +61,26 @@ make_launcher (WpWorkerPool *self, GError **error)
   return wp_spawn_launcher_new ((const char *const *) argv, WP_TRANSPORT_SOCKET);
 }
 
+static gboolean
+check_process (WpWorkerPool *self, GError **error)
+{
+  if (self->end != WP_POOL_INHERITED)
+    return TRUE;
+
+  g_set_error_literal (error, WP_ERROR, WP_ERROR_CLOSED,
+                       "the pool belongs to the process that this one was forked from, and cannot be used here; "
+                       "make a new one");
+  return FALSE;
+}
+
+gboolean
+wp_worker_pool_check_process (WpWorkerPool *self, GError **error)
+{
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = wp_worker_pool_lock (self);
+
+  return check_process (self, error);
+}
+
 /* What no host can know is not worth five starts of a worker. */
 static gboolean
 check_hook (const char *property, const char *function, GError **error)
@@ -80,13 +100,8 @@ make_engine (WpWorkerPool *self, GError **error)
   g_autoptr (GVariant) cpu_ids = NULL;
   WpEngineConfig config = { 0 };
 
-  if (self->end == WP_POOL_INHERITED)
-    {
-      g_set_error_literal (error, WP_ERROR, WP_ERROR_CLOSED,
-                           "the pool belongs to the process that this one was forked from, and cannot be used here; "
-                           "make a new one");
-      return NULL;
-    }
+  if (!check_process (self, error))
+    return NULL;
 
   if (self->end != WP_POOL_OPEN)
     {
