@@ -82,6 +82,16 @@ list_start_methods (WpStartMethod methods[4])
   return n;
 }
 
+WpWorkerPool *
+make_pool_over_pipes (guint n_jobs)
+{
+  WpWorkerPool *pool = wp_worker_pool_new (n_jobs);
+  g_autoptr (WpLauncher) launcher = make_launcher (WP_TRANSPORT_STDIO);
+
+  wp_worker_pool_set_launcher (pool, launcher);
+  return pool;
+}
+
 WpTaskOptions *
 make_options (guint chunk_size, guint max_retries, WpOnError on_error)
 {

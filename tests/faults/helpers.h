@@ -13,6 +13,8 @@ G_BEGIN_DECLS
 WpWorkerPool  *make_pool     (guint n_jobs);
 WpStartMethod  get_start_method (void);
 WpWorkerPool  *make_pool_by  (WpStartMethod method, guint n_jobs);
+/* Of workers that run this program, and talk by their standard streams. */
+WpWorkerPool  *make_pool_over_pipes (guint n_jobs);
 
 /* The start methods of this build, spawn first. */
 guint          list_start_methods (WpStartMethod methods[4]);

@@ -125,16 +125,6 @@ make_patient (WpWorkerPool *pool)
   return pool;
 }
 
-static WpWorkerPool *
-make_pool_over_pipes (guint n_jobs)
-{
-  WpWorkerPool *pool = wp_worker_pool_new (n_jobs);
-  g_autoptr (WpLauncher) launcher = make_launcher (WP_TRANSPORT_STDIO);
-
-  wp_worker_pool_set_launcher (pool, launcher);
-  return make_patient (pool);
-}
-
 /* The same worker serves on, with a cancellable that is as good as new. */
 static void
 check_serves_on (WpWorkerPool *pool)

@@ -213,10 +213,8 @@ test_once_in_each (void)
 static void
 test_once_over_pipes (void)
 {
-  g_autoptr (WpWorkerPool) pool = wp_worker_pool_new (2);
-  g_autoptr (WpLauncher) launcher = make_launcher (WP_TRANSPORT_STDIO);
+  g_autoptr (WpWorkerPool) pool = make_pool_over_pipes (2);
 
-  wp_worker_pool_set_launcher (pool, launcher);
   test_once (pool);
 }
 
