@@ -141,3 +141,26 @@ die (Fixture *fixture, guint worker)
 {
   wp_scheduler_worker_gone (fixture->scheduler, worker, FALSE, 0, 0, fixture->now);
 }
+
+/* Of one worker: three priorities, each of which always has something to do. */
+static inline void
+check_share (Fixture *fixture)
+{
+  WpSchedulerBatch *batches[3];
+  guint n_served[3] = { 0 };
+
+  start_all (fixture, 1);
+  for (int i = 0; i < 3; i++)
+    batches[i] = add (fixture, &(WpBatchPlan){ .chunk_size = 1, .priority = -i }, 2000);
+  for (guint i = 0; i < 34 * (WP_OVERTAKE_LIMIT + 1); i++)
+    {
+      WpAction chunk = expect_action (fixture, WP_ACTION_SEND_CHUNK);
+
+      for (guint j = 0; j < 3; j++)
+        n_served[j] += chunk.batch == batches[j];
+      finish (fixture, &chunk, 10 * MS);
+    }
+  g_assert_cmpuint (n_served[0], ==, 34 * WP_OVERTAKE_LIMIT);
+  g_assert_cmpuint (n_served[1], ==, 17);
+  g_assert_cmpuint (n_served[2], ==, 17);
+}

@@ -823,29 +823,13 @@ test_late_done (void)
   tear_down (&fixture);
 }
 
-/* Three priorities, each of which always has something to do. */
 static void
 test_priority_share (void)
 {
   Fixture fixture;
-  WpSchedulerBatch *batches[3];
-  guint n_served[3] = { 0 };
 
   set_up (&fixture, 1, 1);
-  start_all (&fixture, 1);
-  for (int i = 0; i < 3; i++)
-    batches[i] = add (&fixture, &(WpBatchPlan){ .chunk_size = 1, .priority = -i }, 2000);
-  for (guint i = 0; i < 34 * (WP_OVERTAKE_LIMIT + 1); i++)
-    {
-      WpAction chunk = expect_action (&fixture, WP_ACTION_SEND_CHUNK);
-
-      for (guint j = 0; j < 3; j++)
-        n_served[j] += chunk.batch == batches[j];
-      finish (&fixture, &chunk, 10 * MS);
-    }
-  g_assert_cmpuint (n_served[0], ==, 34 * WP_OVERTAKE_LIMIT);
-  g_assert_cmpuint (n_served[1], ==, 17);
-  g_assert_cmpuint (n_served[2], ==, 17);
+  check_share (&fixture);
   tear_down (&fixture);
 }
 

@@ -125,22 +125,30 @@ wp_scheduler_renew_starts (WpScheduler *scheduler)
     scheduler->n_failed_starts = 0;
 }
 
+gboolean
+wp_scheduler_take_again (GQueue *taken_back, guint64 most, WpTaskRange *taken)
+{
+  WpTaskRange *head = g_queue_peek_head (taken_back);
+
+  if (head == NULL)
+    return FALSE;
+
+  *taken = *head;
+  taken->n_tasks = MIN (taken->n_tasks, most);
+  head->first += taken->n_tasks;
+  head->n_tasks -= taken->n_tasks;
+  if (head->n_tasks == 0)
+    g_free (g_queue_pop_head (taken_back));
+
+  return TRUE;
+}
+
 WpTaskRange
 wp_scheduler_take_pending (WpScheduler *scheduler, WpSchedulerBatch *batch, guint64 most)
 {
-  WpTaskRange *head = g_queue_peek_head (&batch->taken_back);
   WpTaskRange taken;
 
-  if (head != NULL)
-    {
-      taken = *head;
-      taken.n_tasks = MIN (taken.n_tasks, most);
-      head->first += taken.n_tasks;
-      head->n_tasks -= taken.n_tasks;
-      if (head->n_tasks == 0)
-        g_free (g_queue_pop_head (&batch->taken_back));
-    }
-  else
+  if (!wp_scheduler_take_again (&batch->taken_back, most, &taken))
     {
       taken.first = batch->n_fresh_taken;
       taken.n_tasks = MIN (batch->n_pushed - batch->n_fresh_taken, most);

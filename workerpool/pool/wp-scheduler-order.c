@@ -180,22 +180,10 @@ wp_scheduler_get_next_lane (const WpSchedulerWorker *worker)
 WpTaskRange
 wp_scheduler_take_from_lane (WpScheduler *scheduler, WpTaskLane *lane, guint64 most)
 {
-  WpTaskRange *head = g_queue_peek_head (&lane->taken_back);
   WpTaskRange taken;
 
-  if (head != NULL)
-    {
-      taken = *head;
-      taken.n_tasks = MIN (taken.n_tasks, most);
-      head->first += taken.n_tasks;
-      head->n_tasks -= taken.n_tasks;
-      if (head->n_tasks == 0)
-        g_free (g_queue_pop_head (&lane->taken_back));
-    }
-  else
-    {
-      taken = take_fresh (scheduler, lane, most);
-    }
+  if (!wp_scheduler_take_again (&lane->taken_back, most, &taken))
+    taken = take_fresh (scheduler, lane, most);
 
   g_assert (taken.n_tasks > 0 && taken.n_tasks <= lane->n_pending);
   lane->n_pending -= taken.n_tasks;

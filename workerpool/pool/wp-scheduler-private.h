@@ -236,6 +236,8 @@ void wp_scheduler_note_turn (WpScheduler *scheduler, const WpSchedulerBatch *bat
 void wp_scheduler_count_pending (WpScheduler *scheduler, WpSchedulerBatch *batch, guint64 n_tasks);
 /* Tasks that become pending have their own tries to start a worker. */
 void wp_scheduler_renew_starts (WpScheduler *scheduler);
+/* From the first of the ranges (WpTaskRange) that came back. FALSE: there is none. */
+gboolean wp_scheduler_take_again (GQueue *taken_back, guint64 most, WpTaskRange *taken);
 WpTaskRange wp_scheduler_take_pending (WpScheduler *scheduler,
                                        WpSchedulerBatch *batch,
                                        guint64 most);
