@@ -40,7 +40,7 @@ def run(*arguments, stdin=b'', env=None, **keywords):
 
 
 def start(*arguments, **keywords):
-    """Starts the command as the leader of a session of its own."""
+    """Starts the command by setsid, so that what it leaves behind can be found."""
     keywords = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, **keywords}
     return subprocess.Popen([CLI, *arguments], start_new_session=True, bufsize=0, **keywords)
 

@@ -17,7 +17,7 @@
 #include "wp-cli-options.h"
 #include "wp-cli-progress.h"
 #include "wp-cli-signals.h"
-#include "wp-cli-todo.h"
+#include "wp-cli-pending.h"
 #include "wp-cli-writer.h"
 #include "wp-cli.h"
 
@@ -44,7 +44,7 @@ typedef struct
   GMainLoop *loop;
   WpWorkerPool *pool;
   WpBatch *batch;
-  WpCliTodo *todo;
+  WpCliPending *pending;
   WpCliWriter *writer;
   WpCliSignals *signals;
   WpCliProgress *progress; /* NULL: not shown */
@@ -223,7 +223,7 @@ on_readable (int fd, GIOCondition condition, gpointer user_data)
   g_autoptr (GError) error = NULL;
 
   run->input_id = 0;
-  if (!wp_cli_todo_read (run->todo, &error))
+  if (!wp_cli_pending_read (run->pending, &error))
     {
       hide_progress (run);
       wp_cli_complain ("%s", error->message);
@@ -282,14 +282,14 @@ feed (Run *run)
       g_autoptr (GError) error = NULL;
       guint64 index;
 
-      switch (wp_cli_todo_next (run->todo, &index, &item, &error))
+      switch (wp_cli_pending_next (run->pending, &index, &item, &error))
         {
         case WP_CLI_ITEMS_READY:
           push (run, index, item);
           break;
 
         case WP_CLI_ITEMS_LATER:
-          run->input_id = g_unix_fd_add (wp_cli_todo_get_fd (run->todo), G_IO_IN | G_IO_HUP | G_IO_ERR,
+          run->input_id = g_unix_fd_add (wp_cli_pending_get_fd (run->pending), G_IO_IN | G_IO_HUP | G_IO_ERR,
                                          on_readable, run);
           return;
 
@@ -520,7 +520,7 @@ show_progress (Run *run)
   if (!has_bar && !run->options.eta)
     return;
 
-  n_total = wp_cli_todo_get_total (run->todo);
+  n_total = wp_cli_pending_get_total (run->pending);
   if (n_total > 0)
     wp_batch_set_n_total (run->batch, n_total);
   run->progress = wp_cli_progress_new (run->batch, STDERR_FILENO,
@@ -538,7 +538,7 @@ open_job_log (Run *run)
     return WP_CLI_EXIT_SUCCESS;
 
   run->digest = wp_cli_job_digest_new (run->options.function);
-  run->job_file = wp_cli_job_file_open (run->options.job_log, log, wp_cli_todo_get_fd (run->todo), &error);
+  run->job_file = wp_cli_job_file_open (run->options.job_log, log, wp_cli_pending_get_fd (run->pending), &error);
   if (run->job_file == NULL)
     {
       wp_cli_complain ("%s", error->message);
@@ -552,7 +552,7 @@ open_job_log (Run *run)
     }
 
   if (log != NULL)
-    wp_cli_todo_skip (run->todo, g_steal_pointer (&log), run->options.function, run->options.retry_failed);
+    wp_cli_pending_skip (run->pending, g_steal_pointer (&log), run->options.function, run->options.retry_failed);
 
   return WP_CLI_EXIT_SUCCESS;
 }
@@ -596,7 +596,7 @@ start (Run *run, GError **error)
     }
 
   if (run->options.items != NULL)
-    run->n_arguments = wp_cli_todo_get_total (run->todo);
+    run->n_arguments = wp_cli_pending_get_total (run->pending);
   show_progress (run);
 
   return TRUE;
@@ -641,7 +641,7 @@ run_clear (Run *run)
     g_signal_handlers_disconnect_by_data (run->batch, run);
   g_clear_object (&run->batch);
   g_clear_object (&run->pool);
-  g_clear_pointer (&run->todo, wp_cli_todo_free);
+  g_clear_pointer (&run->pending, wp_cli_pending_free);
   g_clear_pointer (&run->job_file, wp_cli_job_file_free);
   g_clear_pointer (&run->digest, wp_cli_job_digest_free);
   g_clear_pointer (&run->writer, wp_cli_writer_free);
@@ -669,7 +669,7 @@ wp_cli_map (int argc, char *argv[])
   if (items == NULL)
     return WP_CLI_EXIT_USAGE;
 
-  run.todo = wp_cli_todo_new (items);
+  run.pending = wp_cli_pending_new (items);
   status = open_job_log (&run);
   if (status != WP_CLI_EXIT_SUCCESS)
     return status;

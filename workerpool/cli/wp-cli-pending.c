@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "wp-cli-todo.h"
+#include "wp-cli-pending.h"
 
 #include "wp-cli.h"
 #include "wp-cli-format.h"
@@ -11,7 +11,7 @@ typedef struct
   GVariant *item;
 } Held;
 
-struct _WpCliTodo
+struct _WpCliPending
 {
   WpCliItems *items;
   guint64 n_read;
@@ -22,10 +22,10 @@ struct _WpCliTodo
   GQueue held; /* Held: items that the log should have shown, but that are to be run */
 };
 
-WpCliTodo *
-wp_cli_todo_new (WpCliItems *items)
+WpCliPending *
+wp_cli_pending_new (WpCliItems *items)
 {
-  WpCliTodo *self = g_new0 (WpCliTodo, 1);
+  WpCliPending *self = g_new0 (WpCliPending, 1);
 
   self->items = items;
   g_queue_init (&self->held);
@@ -41,7 +41,7 @@ held_free (Held *held)
 }
 
 void
-wp_cli_todo_free (WpCliTodo *self)
+wp_cli_pending_free (WpCliPending *self)
 {
   g_queue_clear_full (&self->held, (GDestroyNotify) held_free);
   g_clear_pointer (&self->digest, wp_cli_job_digest_free);
@@ -51,7 +51,7 @@ wp_cli_todo_free (WpCliTodo *self)
 }
 
 void
-wp_cli_todo_skip (WpCliTodo *self, WpCliJobLog *log, const char *function, gboolean retry_failed)
+wp_cli_pending_skip (WpCliPending *self, WpCliJobLog *log, const char *function, gboolean retry_failed)
 {
   self->log = log;
   self->digest = wp_cli_job_digest_new (function);
@@ -59,19 +59,19 @@ wp_cli_todo_skip (WpCliTodo *self, WpCliJobLog *log, const char *function, gbool
 }
 
 int
-wp_cli_todo_get_fd (WpCliTodo *self)
+wp_cli_pending_get_fd (WpCliPending *self)
 {
   return wp_cli_items_get_fd (self->items);
 }
 
 gboolean
-wp_cli_todo_read (WpCliTodo *self, GError **error)
+wp_cli_pending_read (WpCliPending *self, GError **error)
 {
   return wp_cli_items_read (self->items, error);
 }
 
 guint64
-wp_cli_todo_get_total (WpCliTodo *self)
+wp_cli_pending_get_total (WpCliPending *self)
 {
   const guint64 n_items = wp_cli_items_get_total (self->items);
   guint64 n_skipped = 0;
@@ -92,7 +92,7 @@ set_other_job (GError **error, const char *what)
 }
 
 static gboolean
-check_item (WpCliTodo *self, const WpCliJobRecord *record, GVariant *item, GError **error)
+check_item (WpCliPending *self, const WpCliJobRecord *record, GVariant *item, GError **error)
 {
   g_autoptr (GString) text = NULL;
   g_autofree char *shown_item = NULL;
@@ -111,7 +111,7 @@ check_item (WpCliTodo *self, const WpCliJobRecord *record, GVariant *item, GErro
 }
 
 static void
-set_missing_items (WpCliTodo *self, GError **error)
+set_missing_items (WpCliPending *self, GError **error)
 {
   g_autofree char *what = NULL;
 
@@ -122,7 +122,7 @@ set_missing_items (WpCliTodo *self, GError **error)
 
 /* Reads what the log shows, and keeps what of it is to be run: little, unless much has failed. */
 static WpCliItemsState
-compare (WpCliTodo *self, GError **error)
+compare (WpCliPending *self, GError **error)
 {
   while (self->n_read < wp_cli_job_log_get_end (self->log))
     {
@@ -157,7 +157,7 @@ compare (WpCliTodo *self, GError **error)
 }
 
 WpCliItemsState
-wp_cli_todo_next (WpCliTodo *self, guint64 *index, GVariant **item, GError **error)
+wp_cli_pending_next (WpCliPending *self, guint64 *index, GVariant **item, GError **error)
 {
   WpCliItemsState state;
   Held *held;
