@@ -43,7 +43,7 @@ wp_worker_pool_get_insights (WpWorkerPool *self)
   if (!wp_worker_pool_get_enable_insights (self))
     return NULL;
 
-  engine = wp_worker_pool_get_engine (self);
+  engine = wp_worker_pool_get_engine_to_tell (self);
   if (engine == NULL)
     {
       none = wp_insights_new (wp_worker_pool_get_n_jobs (self));

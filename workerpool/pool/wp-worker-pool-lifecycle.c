@@ -313,7 +313,7 @@ wp_worker_pool_get_exit_results (WpWorkerPool *self, GError **error)
   g_return_val_if_fail (WP_IS_WORKER_POOL (self), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  engine = wp_worker_pool_get_engine (self);
+  engine = wp_worker_pool_get_engine_to_tell (self);
   if (engine == NULL)
     return g_variant_ref_sink (g_variant_new_array (G_VARIANT_TYPE_VARIANT, NULL, 0));
 

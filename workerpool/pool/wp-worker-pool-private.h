@@ -10,7 +10,7 @@
 G_BEGIN_DECLS
 
 /* What the pool's files share: wp-worker-pool.c is the object, wp-worker-pool-start.c how it comes by its engine,
- * wp-worker-pool-calls.c what callers do; wp-worker-pool-settings.c has its settings and counters, but for those of its
+ * wp-worker-pool-calls.c what callers do, wp-worker-pool-reset.c how it begins anew; wp-worker-pool-settings.c has its settings and counters, but for those of its
  * workers' memory (-memory.c), life (-lifecycle.c), place at the disk (-io-priority.c) and turn (-order.c), and what is
  * told of their time (-insights.c). */
 
@@ -59,7 +59,8 @@ struct _WpWorkerPool
   WpSharedObjects *shared_objects;
   guint64 soft_memory_limit;
   guint64 hard_memory_limit;
-  WpEngine *engine; /* NULL before the first task; then for ever */
+  WpEngine *engine; /* NULL before the first task, and after a reset */
+  WpEngine *ended;  /* what a reset has ended, until there is another engine: for its insights and exit results */
   WpPoolEnd end;      /* how a pool ended that had no engine */
 };
 
@@ -82,9 +83,10 @@ void      wp_worker_pool_end_change        (WpWorkerPool *self, const char *prop
 gboolean  wp_worker_pool_check_process     (WpWorkerPool *self, GError **error);
 
 /* All return a reference. The first makes it; the second is NULL when there is none; the third, too, and then ends the
- * pool that never started. */
-WpEngine *wp_worker_pool_ensure_engine     (WpWorkerPool *self, GError **error);
-WpEngine *wp_worker_pool_get_engine        (WpWorkerPool *self);
-WpEngine *wp_worker_pool_get_engine_to_end (WpWorkerPool *self, WpPoolEnd end);
+ * pool that never started. The fourth is the one that has something to tell, which may have ended with a reset. */
+WpEngine *wp_worker_pool_ensure_engine      (WpWorkerPool *self, GError **error);
+WpEngine *wp_worker_pool_get_engine         (WpWorkerPool *self);
+WpEngine *wp_worker_pool_get_engine_to_end  (WpWorkerPool *self, WpPoolEnd end);
+WpEngine *wp_worker_pool_get_engine_to_tell (WpWorkerPool *self);
 
 G_END_DECLS

@@ -192,6 +192,8 @@ wp_worker_pool_ensure_engine (WpWorkerPool *self, GError **error)
 
   if (self->engine == NULL)
     self->engine = make_engine (self, error);
+  if (self->engine != NULL)
+    g_clear_pointer (&self->ended, wp_engine_unref);
 
   return self->engine != NULL ? wp_engine_ref (self->engine) : NULL;
 }
@@ -202,6 +204,15 @@ wp_worker_pool_get_engine (WpWorkerPool *self)
   g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = wp_worker_pool_lock (self);
 
   return self->engine != NULL ? wp_engine_ref (self->engine) : NULL;
+}
+
+WpEngine *
+wp_worker_pool_get_engine_to_tell (WpWorkerPool *self)
+{
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = wp_worker_pool_lock (self);
+  WpEngine *engine = self->engine != NULL ? self->engine : self->ended;
+
+  return engine != NULL ? wp_engine_ref (engine) : NULL;
 }
 
 WpEngine *

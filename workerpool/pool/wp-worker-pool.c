@@ -70,7 +70,7 @@
  * # The end
  *
  * [method@WorkerPool.stop_and_join] lets the tasks end and waits for the workers; [method@WorkerPool.terminate]
- * kills them. Dropping the last reference terminates without waiting; tasks and batches in flight hold one.
+ * kills them. After [method@WorkerPool.reset] a pool is as one that never started. Dropping the last reference terminates without waiting; tasks and batches in flight hold one.
  *
  * Since: 1.0
  */
@@ -132,6 +132,7 @@ wp_worker_pool_settle_copy (WpWorkerPool *self)
   self->generation = generation;
   g_mutex_init (&self->lock);
   self->engine = NULL;
+  self->ended = NULL;
   self->end = WP_POOL_INHERITED;
   self->signals = NULL;
   self->shared_objects = NULL;
@@ -362,6 +363,7 @@ wp_worker_pool_finalize (GObject *object)
   WpWorkerPool *self = WP_WORKER_POOL (object);
 
   g_clear_pointer (&self->engine, wp_engine_unref);
+  g_clear_pointer (&self->ended, wp_engine_unref);
   g_clear_pointer (&self->host, g_strfreev);
   g_clear_pointer (&self->preload, g_strfreev);
   g_clear_pointer (&self->preload_function, g_free);

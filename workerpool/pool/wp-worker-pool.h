@@ -224,5 +224,9 @@ gboolean            wp_worker_pool_join                 (WpWorkerPool *self,
                                                          GError      **error);
 WP_PUBLIC
 void                wp_worker_pool_terminate            (WpWorkerPool *self);
+WP_PUBLIC
+gboolean            wp_worker_pool_reset                (WpWorkerPool *self,
+                                                         GCancellable *cancellable,
+                                                         GError      **error);
 
 G_END_DECLS
