@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "scheduler-model.h"
+#include "scheduler-model-rest.h"
 
 #include <unistd.h>
 
