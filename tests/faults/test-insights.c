@@ -8,6 +8,7 @@
 
 #include "census.h"
 #include "helpers.h"
+#include "../unit/insights-numbers.h"
 #include "scratch.h"
 #include "tasks.h"
 
@@ -62,28 +63,6 @@ get_insights (WpWorkerPool *pool)
   g_assert_true (g_variant_is_of_type (insights, G_VARIANT_TYPE_VARDICT));
 
   return insights;
-}
-
-static double
-look_up (GVariant *insights, const char *key)
-{
-  double value;
-
-  if (!g_variant_lookup (insights, key, "d", &value))
-    g_error ("There is no “%s”", key);
-
-  return value;
-}
-
-static double
-look_up_worker (GVariant *insights, const char *key, guint worker)
-{
-  g_autoptr (GVariant) array = g_variant_lookup_value (insights, key, G_VARIANT_TYPE ("ad"));
-  double value;
-
-  g_variant_get_child (array, worker, "d", &value);
-
-  return value;
 }
 
 static guint64

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "bracketed-tests.h"
+#include "insights-numbers.h"
 
 #define S G_GINT64_CONSTANT (1000000000)
 
@@ -104,29 +105,6 @@ test_any_time (void)
 }
 
 /* What the workers do */
-
-static double
-look_up (GVariant *insights, const char *key)
-{
-  double value;
-
-  if (!g_variant_lookup (insights, key, "d", &value))
-    g_error ("There is no “%s”", key);
-
-  return value;
-}
-
-static double
-look_up_worker (GVariant *insights, const char *key, guint worker)
-{
-  g_autoptr (GVariant) array = g_variant_lookup_value (insights, key, G_VARIANT_TYPE ("ad"));
-  double value;
-
-  g_assert_nonnull (array);
-  g_variant_get_child (array, worker, "d", &value);
-
-  return value;
-}
 
 static guint64
 look_up_tasks (GVariant *insights, guint worker)
