@@ -13,7 +13,12 @@
 
 extern const char *const wp_module_functions[];
 G_MODULE_EXPORT const char *const wp_module_functions[] = { "square", "fail", "fail_odd", "hold", "hold_on", "objects",
-  "emit", NULL };
+  "emit", "echo", NULL };
+
+MODULE_FUNCTION (echo)
+{
+  return g_variant_ref (args);
+}
 
 /* int32 → int64 */
 MODULE_FUNCTION (square)

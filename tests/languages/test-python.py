@@ -8,6 +8,7 @@ import re
 import shlex
 import signal
 import socket
+import struct
 import sys
 import tempfile
 
@@ -29,6 +30,7 @@ HOLD = f'{MODULE}:hold'
 HOLD_ON = f'{MODULE}:hold_on'
 OBJECTS = f'{MODULE}:objects'
 EMIT = f'{MODULE}:emit'
+ECHO = f'{MODULE}:echo'
 
 # How long to wait for what must happen, and between two looks whether it has.
 PATIENCE_S = 30
@@ -281,6 +283,89 @@ def _():
                    lambda pool, result: done.append(pool.map_finish(result)))
     wait_for(lambda: done, 'the end of the map')
     expect_equal(sorted(heard), [(0, 0), (1, 0), (1, 1)])
+    pool.stop_and_join(None)
+
+
+# Many tasks to a call
+
+class Record:
+    """A result in a block."""
+
+    def __init__(self, data, position):
+        (self.index, self.kind, self.worker, self.n_retries, type_size, self.start_time, self.run_time, length,
+         notes_length) = struct.unpack_from('<QIIIIqqQQ', data, position)
+        position += 56
+        self.type = data[position:position + type_size].rstrip(b'\0').decode()
+        position += type_size
+        self.value = data[position:position + length]
+        position += length + 7 & ~7
+        self.notes = data[position:position + notes_length]
+        self.end = position + (notes_length + 7 & ~7)
+
+
+def take_records(batch, most=10000):
+    """The next results, or none at the end."""
+    while not batch.wait(50000):
+        pass
+    block = batch.take(most)
+    if block is None:
+        expect_equal(batch.next(None), None, 'what is left at the end')
+        return []
+    data, records = block.get_data(), []
+    position = 0
+    while position < len(data):
+        records.append(Record(data, position))
+        position = records[-1].end
+    return records
+
+
+def pack_bytes(elements):
+    """An aay, put together by its rules."""
+    end, ends = 0, []
+    for element in elements:
+        end += len(element)
+        ends.append(end)
+    offset, size = next((letter, size) for letter, size in (('B', 1), ('H', 2), ('I', 4), ('Q', 8))
+                        if end + len(ends) * size < 256 ** size)
+    return b''.join(elements) + struct.pack(f'<{len(ends)}{offset}', *ends)
+
+
+@test('bulk/bytes-go-in-and-come-out')
+def _():
+    pool = Wp.WorkerPool.new(2)
+    batch = pool.start_batch(ECHO, None)
+    items = [b'x' * (n % 30) + bytes([n % 256]) for n in range(5000)]
+    array = GLib.Variant.new_from_bytes(GLib.VariantType('aay'), GLib.Bytes.new(pack_bytes(items)), False)
+    n_pushed, taken = 0, []
+    while len(taken) < len(items):
+        n_pushed += batch.push_items(array, n_pushed)
+        taken += take_records(batch)
+    batch.close()
+    expect_equal(take_records(batch), [])
+    expect_equal([record.index for record in taken], list(range(5000)))
+    expect_equal([record.value for record in taken], items)
+    expect(all(record.kind == 0 and record.worker in (0, 1) and not record.type for record in taken), 'another kind')
+    pool.stop_and_join(None)
+
+
+@test('bulk/values-and-errors-tell-what-they-are')
+def _():
+    pool = Wp.WorkerPool.new(1)
+    batch = pool.start_batch(FAIL_ODD, Wp.TaskOptions(on_error=Wp.OnError.CONTINUE))
+    expect_equal(batch.wait(0), False, 'whether there is something before there is a task')
+    expect_equal(batch.push_items(numbers(2, 3, 4), 1), 2)
+    batch.close()
+    records = []
+    while taken := take_records(batch, 1):
+        expect_equal(len(taken), 1)
+        records += taken
+    failed, succeeded = records
+    expect_equal((failed.index, failed.kind, failed.type), (0, 2, ''))
+    error = GLib.Variant.new_from_bytes(GLib.VariantType('(sis)'), GLib.Bytes.new(failed.value), False).unpack()
+    expect_equal(error, ('g-io-error-quark', Gio.IOErrorEnum.INVALID_DATA, '3 is odd'))
+    expect_equal((succeeded.index, succeeded.kind, succeeded.type), (1, 1, 'x'))
+    expect_equal(struct.unpack('<q', succeeded.value), (16,))
+    expect_error(Wp.error_quark(), Wp.Error.CLOSED, batch.push_items, numbers(2), 0)
     pool.stop_and_join(None)
 
 

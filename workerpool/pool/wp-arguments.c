@@ -43,6 +43,19 @@ wp_arguments_to_item (const char *function, GVariant *args, GError **error)
   return items;
 }
 
+gboolean
+wp_arguments_check_array (GVariant *items, GError **error)
+{
+  if (items != NULL && g_variant_is_of_type (items, G_VARIANT_TYPE_ARRAY))
+    return TRUE;
+
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+               "the items are %s%s, but they must be an array, with one element for each task",
+               items == NULL ? "NULL" : "of type ",
+               items == NULL ? "" : g_variant_get_type_string (items));
+  return FALSE;
+}
+
 WpItems *
 wp_arguments_to_items (const char *function, GVariant *items, GError **error)
 {
@@ -51,14 +64,8 @@ wp_arguments_to_items (const char *function, GVariant *items, GError **error)
   if (!wp_arguments_check_function (function, error))
     return NULL;
 
-  if (array == NULL || !g_variant_is_of_type (array, G_VARIANT_TYPE_ARRAY))
-    {
-      g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                   "the items are %s%s, but a map needs an array, one element for each task",
-                   array == NULL ? "NULL" : "of type ",
-                   array == NULL ? "" : g_variant_get_type_string (array));
-      return NULL;
-    }
+  if (!wp_arguments_check_array (array, error) || !wp_items_check ("the array of items", array, error))
+    return NULL;
 
-  return wp_items_check ("the array of items", array, error) ? wp_items_new_array (array) : NULL;
+  return wp_items_new_array (array);
 }

@@ -15,5 +15,7 @@ gboolean wp_arguments_check_function (const char *function, GError **error);
 WpItems *wp_arguments_to_item        (const char *function, GVariant *args, GError **error);
 /* The items of a map; items: (nullable), which is an error. */
 WpItems *wp_arguments_to_items       (const char *function, GVariant *items, GError **error);
+/* It is an array; items: (nullable). */
+gboolean wp_arguments_check_array    (GVariant *items, GError **error);
 
 G_END_DECLS

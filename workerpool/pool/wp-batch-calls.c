@@ -5,10 +5,10 @@
 #include "pool/wp-engine-events.h"
 #include "pool/wp-task-watch.h"
 
-/* What a caller does with a batch: pushes, takes, closes, cancels. */
+/* What a caller does with a batch: pushes, takes, closes, cancels; one task at a time. */
 
-static gboolean
-check_item (GVariant *item, GError **error)
+gboolean
+wp_batch_check_item (GVariant *item, GError **error)
 {
   if (!wp_items_check ("the item", item, error))
     return FALSE;
@@ -45,7 +45,7 @@ wp_batch_push (WpBatch *self, GVariant *item, GError **error)
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
   value = g_variant_ref_sink (item);
-  if (!wp_batch_check_inherited (self, error) || !check_item (value, error))
+  if (!wp_batch_check_inherited (self, error) || !wp_batch_check_item (value, error))
     return FALSE;
 
   wp_engine_lock (self->engine);
@@ -130,7 +130,7 @@ wp_batch_push_async (WpBatch            *self,
   task = make_task (self, cancellable, callback, user_data);
   g_task_set_source_tag (task, wp_batch_push_async);
 
-  if (check_item (value, &error))
+  if (wp_batch_check_item (value, &error))
     {
       wp_engine_lock (self->engine);
       if (!g_cancellable_set_error_if_cancelled (cancellable, &error) &&
@@ -232,23 +232,30 @@ wp_batch_close (WpBatch *self)
   wp_engine_unlock (self->engine);
 }
 
-static void
-begin_pulling (WpBatch *self)
+gboolean
+wp_batch_check_pulling (WpBatch *self, GError **error)
 {
   if (self->flow == WP_BATCH_FLOW_UNDECIDED)
     self->flow = WP_BATCH_FLOW_PULLED;
-}
-
-static gboolean
-check_pulling (WpBatch *self, GError **error)
-{
-  begin_pulling (self);
   if (self->flow == WP_BATCH_FLOW_PULLED)
     return TRUE;
 
   g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
                        "the batch's results flow into its list; they cannot be pulled as well");
   return FALSE;
+}
+
+gboolean
+wp_batch_take_events (WpBatch *self)
+{
+  if (!wp_engine_has_events (self->job) || !wp_engine_receives_here (self->job))
+    return FALSE;
+
+  wp_engine_unlock (self->engine);
+  wp_batch_emit_events (self);
+  wp_engine_lock (self->engine);
+
+  return TRUE;
 }
 
 static void
@@ -271,13 +278,7 @@ wait_for_result (WpBatch *self, GCancellable *cancellable, GError **error)
       const gboolean ended = self->job->ended;
 
       /* Those of the result's task are here by now. */
-      if (wp_engine_has_events (self->job) && wp_engine_receives_here (self->job))
-        {
-          wp_engine_unlock (self->engine);
-          wp_batch_emit_events (self);
-          wp_engine_lock (self->engine);
-        }
-      else if (result == NULL && !ended)
+      if (!wp_batch_take_events (self) && result == NULL && !ended)
         wp_engine_wait_for_results (self->engine, self->job);
 
       if (result != NULL || ended)
@@ -325,7 +326,7 @@ wp_batch_next (WpBatch *self, GCancellable *cancellable, GError **error)
     handler = g_cancellable_connect (cancellable, G_CALLBACK (on_next_cancelled), self, NULL);
 
   wp_engine_lock (self->engine);
-  if (check_pulling (self, error))
+  if (wp_batch_check_pulling (self, error))
     {
       wp_engine_begin_wait (self->engine, self->job);
       result = wait_for_result (self, cancellable, error);
@@ -373,7 +374,7 @@ wp_batch_next_async (WpBatch            *self,
   g_task_set_source_tag (task, wp_batch_next_async);
 
   wp_engine_lock (self->engine);
-  if (!g_cancellable_set_error_if_cancelled (cancellable, &error) && check_pulling (self, &error))
+  if (!g_cancellable_set_error_if_cancelled (cancellable, &error) && wp_batch_check_pulling (self, &error))
     {
       wp_batch_queue_wait_take (&self->queue, g_steal_pointer (&task));
     }

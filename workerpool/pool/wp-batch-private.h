@@ -13,7 +13,8 @@
 G_BEGIN_DECLS
 
 /* What the batch's files share: wp-batch.c is the object, its list and how results flow into its context,
- * wp-batch-calls.c what callers do, wp-batch-counts.c what it says of itself. */
+ * wp-batch-calls.c what callers do, wp-batch-bulk.c the same for many tasks at once, wp-batch-counts.c what it says of
+ * itself. */
 
 typedef enum
 {
@@ -77,7 +78,15 @@ gboolean     wp_batch_check_inherited (WpBatch *self, GError **error);
 /* Emits the events that are there. In the batch's context, or the thread that waits in its stead. */
 void         wp_batch_emit_events     (WpBatch *self);
 
+/* Whether the item can be sent; serialises a large one. G_IO_ERROR_INVALID_ARGUMENT. */
+gboolean     wp_batch_check_item      (GVariant *item, GError **error);
+
 /* These want the engine's lock. */
+/* Decides for pulling if nothing was decided. G_IO_ERROR_NOT_SUPPORTED: the results flow. */
+gboolean     wp_batch_check_pulling   (WpBatch *self, GError **error);
+/* Emits the events that are there, if this thread is the one that receives them; without the lock meanwhile. FALSE:
+ * there were none. */
+gboolean     wp_batch_take_events     (WpBatch *self);
 WpBatchState wp_batch_find_state      (WpBatch *self);
 /* Has what has come taken into the batch's context. */
 void         wp_batch_post_delivery   (WpBatch *self);

@@ -64,10 +64,20 @@ wp_batch_queue_check_open (WpBatchQueue *self, gboolean waiting, GError **error)
 }
 
 void
+wp_batch_queue_push_values (WpBatchQueue *self, GVariant *const *items, guint n)
+{
+  if (n == 0)
+    return;
+
+  for (guint i = 0; i < n; i++)
+    wp_items_push (self->job->items, g_variant_ref (items[i]));
+  wp_engine_push (self->engine, self->job, n);
+}
+
+void
 wp_batch_queue_push (WpBatchQueue *self, GVariant *item)
 {
-  wp_items_push (self->job->items, g_variant_ref (item));
-  wp_engine_push (self->engine, self->job, 1);
+  wp_batch_queue_push_values (self, &item, 1);
 }
 
 WpResult *

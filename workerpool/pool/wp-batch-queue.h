@@ -30,6 +30,8 @@ guint64   wp_batch_queue_get_room    (WpBatchQueue *self);
 /* There is room, and nobody waits for it. */
 gboolean  wp_batch_queue_can_push    (WpBatchQueue *self);
 void      wp_batch_queue_push        (WpBatchQueue *self, GVariant *item);
+/* All at once, so that chunks are made of all of them. */
+void      wp_batch_queue_push_values (WpBatchQueue *self, GVariant *const *items, guint n);
 /* (transfer full) (nullable) */
 WpResult *wp_batch_queue_take        (WpBatchQueue *self);
 

@@ -36,6 +36,8 @@ G_DECLARE_FINAL_TYPE (WpBatch, wp_batch, WP, BATCH, GObject)
 WP_PUBLIC
 gboolean     wp_batch_push            (WpBatch *self, GVariant *item, GError **error);
 WP_PUBLIC
+guint        wp_batch_push_items      (WpBatch *self, GVariant *items, guint first, GError **error);
+WP_PUBLIC
 void         wp_batch_push_async      (WpBatch            *self,
                                        GVariant           *item,
                                        GCancellable       *cancellable,
@@ -57,6 +59,10 @@ void         wp_batch_next_async      (WpBatch            *self,
                                        gpointer            user_data);
 WP_PUBLIC
 WpResult    *wp_batch_next_finish     (WpBatch *self, GAsyncResult *result, GError **error);
+WP_PUBLIC
+gboolean     wp_batch_wait            (WpBatch *self, gint64 timeout, GError **error);
+WP_PUBLIC
+GBytes      *wp_batch_take            (WpBatch *self, guint most, GError **error);
 WP_PUBLIC
 void         wp_batch_cancel          (WpBatch *self);
 

@@ -195,26 +195,48 @@ read_link (WpEngine *self, WpLink *link, WpJob *job)
     }
 }
 
-static void
-wait_for_change (WpEngine *self, WpJob *job, WpJobWait what)
+gint64
+wp_engine_get_end_time (gint64 timeout)
 {
+  const gint64 now = g_get_monotonic_time ();
+
+  return timeout < 0 || timeout > G_MAXINT64 - now ? G_MAXINT64 : now + timeout;
+}
+
+/* FALSE: the time is over. */
+static gboolean
+wait_for_change (WpEngine *self, WpJob *job, WpJobWait what, gint64 end_time)
+{
+  gboolean changed = TRUE;
+
   /* What is due when the lock is released. */
   if (self->to_wake != NULL || self->dropped_items->len > 0 || self->dropped_jobs != NULL)
     {
       wp_engine_unlock (self);
       wp_engine_lock (self);
-      return;
+      return TRUE;
     }
 
   job->n_waiting[what]++;
-  g_cond_wait (&job->condition, &self->lock);
+  if (end_time == G_MAXINT64)
+    g_cond_wait (&job->condition, &self->lock);
+  else
+    changed = g_cond_wait_until (&job->condition, &self->lock, end_time);
   job->n_waiting[what]--;
+
+  return changed;
 }
 
 void
 wp_engine_wait_for_results (WpEngine *self, WpJob *job)
 {
-  wait_for_change (self, job, WP_JOB_RESULTS);
+  wait_for_change (self, job, WP_JOB_RESULTS, G_MAXINT64);
+}
+
+gboolean
+wp_engine_wait_for_results_until (WpEngine *self, WpJob *job, gint64 end_time)
+{
+  return wait_for_change (self, job, WP_JOB_RESULTS, end_time);
 }
 
 void
@@ -230,5 +252,5 @@ wp_engine_wait_for_end (WpEngine *self, WpJob *job)
     }
 
   while (!job->ended)
-    wait_for_change (self, job, WP_JOB_END);
+    wait_for_change (self, job, WP_JOB_END, G_MAXINT64);
 }

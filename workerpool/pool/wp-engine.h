@@ -56,6 +56,10 @@ void      wp_engine_unlock       (WpEngine *self);
 /* Want the lock, and release it meanwhile. The second may return for no reason. */
 void      wp_engine_wait_for_end (WpEngine *self, WpJob *job);
 void      wp_engine_wait_for_results (WpEngine *self, WpJob *job);
+/* The same, no longer than until that monotonic time in microseconds, or G_MAXINT64. FALSE: the time is over. */
+gboolean  wp_engine_wait_for_results_until (WpEngine *self, WpJob *job, gint64 end_time);
+/* When a timeout in microseconds is over that begins now; below 0: never. Without the lock. */
+gint64    wp_engine_get_end_time (gint64 timeout);
 
 /* All of these want the lock. */
 gboolean  wp_engine_is_open      (WpEngine *self, GError **error);

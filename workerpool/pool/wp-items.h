@@ -19,6 +19,11 @@ gboolean wp_items_check       (const char *argument, GVariant *value, GError **e
  * made of would be let go of there. */
 void     wp_items_serialise   (GVariant *value);
 
+/* The same array, checked, in a form in which each element is found at once. (transfer full): not floating */
+GVariant *wp_items_trust_array (GVariant *items);
+/* An element of an array as the argument that it stands for. (transfer full): not floating */
+GVariant *wp_items_get_element (GVariant *array, gsize index);
+
 /* items: checked, an array; an array of variants ("av") stands for the values in them. */
 WpItems *wp_items_new_array   (GVariant *items);
 WpItems *wp_items_new         (void);

@@ -6,6 +6,7 @@
 
 #include "channel/wp-message.h"
 #include "channel/wp-payload.h"
+#include "pool/wp-result-block.h"
 
 /* Results of this mean size and above are wrapped where they lie; below, they are copied into one
  * serialised array, which costs a few nanoseconds a result where a GVariant each costs a microsecond
@@ -33,6 +34,7 @@ struct _WpResultQueue
   /* The run that is being taken, which was removed from the queue. */
   Run *current;
   WpPayloadReader reader;
+  WpRecord record; /* its next one, where it has a payload */
 };
 
 static void
@@ -150,6 +152,14 @@ open_reader (WpPayloadReader *reader, const Run *run)
     }
 }
 
+static void
+read_record (WpResultQueue *self)
+{
+  gboolean found = wp_payload_reader_next (&self->reader, &self->record, NULL);
+
+  g_assert (found);
+}
+
 static gboolean
 find_current (WpResultQueue *self)
 {
@@ -164,7 +174,10 @@ find_current (WpResultQueue *self)
 
   self->current = g_queue_pop_head (&self->runs);
   if (self->current->payload != NULL)
-    open_reader (&self->reader, self->current);
+    {
+      open_reader (&self->reader, self->current);
+      read_record (self);
+    }
 
   return TRUE;
 }
@@ -191,46 +204,80 @@ describe_task (const Run *run, WpTaskRun *described)
   described->elapsed = times[run->skip + run->n_taken].elapsed;
 }
 
+/* Passes over the result that find_current () has found. */
+static void
+advance (WpResultQueue *self)
+{
+  Run *run = self->current;
+
+  run->n_taken++;
+  run->first++;
+  run->n--;
+  self->length--;
+  self->next_index = run->first;
+
+  if (run->n == 0)
+    end_current (self);
+  else if (run->payload != NULL)
+    read_record (self);
+}
+
+static GError *
+get_failure (WpResultQueue *self)
+{
+  if (self->current->error != NULL)
+    return g_error_copy (self->current->error);
+
+  return self->record.is_error ? wp_payload_reader_get_error (&self->reader, &self->record) : NULL;
+}
+
 gboolean
 wp_result_queue_take (WpResultQueue *self, guint64 *index, GVariant **value, GError **failure, WpTaskRun *described)
 {
-  Run *run;
-
   *value = NULL;
   *failure = NULL;
 
   if (!find_current (self))
     return FALSE;
 
-  run = self->current;
   if (described != NULL)
-    describe_task (run, described);
-  run->n_taken++;
-  *index = run->first++;
-  run->n--;
-  self->length--;
-  self->next_index = *index + 1;
-
-  if (run->error != NULL)
-    {
-      *failure = g_error_copy (run->error);
-    }
-  else
-    {
-      WpRecord record;
-      gboolean found = wp_payload_reader_next (&self->reader, &record, NULL);
-
-      g_assert (found);
-      if (record.is_error)
-        *failure = wp_payload_reader_get_error (&self->reader, &record);
-      else
-        *value = wp_payload_reader_get_value (&self->reader, &record);
-    }
-
-  if (run->n == 0)
-    end_current (self);
+    describe_task (self->current, described);
+  *index = self->current->first;
+  *failure = get_failure (self);
+  if (*failure == NULL)
+    *value = wp_payload_reader_get_value (&self->reader, &self->record);
+  advance (self);
 
   return TRUE;
+}
+
+GBytes *
+wp_result_queue_take_block (WpResultQueue *self, guint most)
+{
+  g_autoptr (WpResultBlock) block = NULL;
+
+  for (guint i = 0; i < most && find_current (self); i++)
+    {
+      g_autoptr (GError) failure = get_failure (self);
+      WpTaskRun run;
+
+      if (failure == NULL && self->record.length >= WP_RESULT_BLOCK_VALUE_MAX)
+        break;
+
+      if (block == NULL)
+        block = wp_result_block_new ();
+      describe_task (self->current, &run);
+      if (failure != NULL)
+        wp_result_block_add_error (block, self->current->first, &run, failure);
+      else
+        wp_result_block_add (block, self->current->first, &run, &self->record);
+      advance (self);
+
+      if (wp_result_block_is_full (block))
+        break;
+    }
+
+  return block != NULL ? wp_result_block_end (g_steal_pointer (&block)) : NULL;
 }
 
 guint64

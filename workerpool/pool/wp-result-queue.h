@@ -3,6 +3,7 @@
 #pragma once
 
 #include <gio/gio.h>
+#include "pool/wp-task-run.h"
 
 G_BEGIN_DECLS
 
@@ -17,15 +18,6 @@ typedef struct
   guint n_retries; /* how often they were run again */
   GBytes *times;   /* WpTaskTimes (wp-message.h), one for each record of the payload or for the failed task, or NULL */
 } WpResultOrigin;
-
-/* The same of one task. */
-typedef struct
-{
-  guint worker;
-  guint n_retries;
-  gint64 started; /* ns; 0: not known */
-  gint64 elapsed; /* ns */
-} WpTaskRun;
 
 /* ordered: results are taken by index without a gap; else as they were added. */
 WpResultQueue *wp_result_queue_new        (gboolean ordered);
@@ -53,6 +45,9 @@ gboolean       wp_result_queue_take       (WpResultQueue *self,
                                            GVariant     **value,
                                            GError       **failure,
                                            WpTaskRun     *described);
+/* As many of the next results as fit, up to 'most', as a block (wp-result-block.h). NULL: none now, or one that is to be
+ * taken by itself. (transfer full) (nullable) */
+GBytes        *wp_result_queue_take_block (WpResultQueue *self, guint most);
 /* Results that were added and not taken. */
 guint64        wp_result_queue_get_length (WpResultQueue *self);
 
