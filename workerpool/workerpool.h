@@ -9,6 +9,7 @@
 #include "launch/wp-launcher.h"
 #include "launch/wp-spawn-launcher.h"
 #include "launch/wp-worker-process.h"
+#include "pool/wp-apply.h"
 #include "pool/wp-batch.h"
 #include "pool/wp-cpu-count.h"
 #include "pool/wp-result.h"

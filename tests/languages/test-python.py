@@ -369,6 +369,21 @@ def _():
     pool.stop_and_join(None)
 
 
+@test('bulk/one-task-is-waited-for-in-slices')
+def _():
+    pool = Wp.WorkerPool.new(1)
+    with Hold() as hold:
+        call = pool.start_apply(HOLD, GLib.Variant('s', hold.path), None)
+        while not hold.runs:
+            expect(not call.wait(1000), 'the task has ended')
+        hold.let_go()
+        while not call.wait(50000):
+            pass
+    expect_equal(call.get_value().unpack(), call.get_value().unpack())
+    expect_error(Gio.io_error_quark(), Gio.IOErrorEnum.NOT_FOUND, pool.start_apply(FAIL, None, None).get_value)
+    pool.stop_and_join(None)
+
+
 # Errors
 
 @test('errors/keep-domain-code-and-message-across-processes')

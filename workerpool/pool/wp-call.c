@@ -5,8 +5,8 @@
 #include "pool/wp-engine-events.h"
 #include "pool/wp-task-options-private.h"
 
-static GVariant *
-take_applied (WpJob *job, GError **error)
+GVariant *
+wp_call_take_applied (WpJob *job, GError **error)
 {
   guint64 index;
   GVariant *value;
@@ -58,7 +58,7 @@ on_event (guint64 index, GVariant *value, gpointer callback)
 
 /* The thread takes its events itself, as it iterates no main context. */
 static void
-wait_with_events (WpEngine *engine, WpJob *job, WpEventCallback *callback)
+wait_with_events (WpEngine *engine, WpJob *job, WpEventCallback *callback, gint64 end_time)
 {
   while (TRUE)
     {
@@ -70,11 +70,63 @@ wait_with_events (WpEngine *engine, WpJob *job, WpEventCallback *callback)
         }
       else if (job->ended)
         break;
-      else
-        wp_engine_wait_for_results (engine, job);
+      else if (!wp_engine_wait_for_results_until (engine, job, end_time))
+        return;
     }
 
   wp_engine_unlisten (engine, job);
+}
+
+WpJob *
+wp_call_submit (WpEngine        *engine,
+                const char      *function,
+                WpItems         *items,
+                WpTaskOptions   *options,
+                WpCallKind       kind,
+                WpEventCallback *callback,
+                GError         **error)
+{
+  const WpEventReceiver receiver = { NULL };
+  g_autoptr (WpJob) job = wp_job_new (engine, function, options, items);
+  gboolean submitted;
+
+  if (kind != WP_CALL_MAP)
+    wp_job_share_items (job);
+
+  wp_engine_lock (engine);
+  if (callback != NULL)
+    wp_engine_listen (engine, job, &receiver, NULL);
+  /* Not while the caller's code may run: others may need the link. */
+  job->may_borrow = kind == WP_CALL_APPLY && callback == NULL;
+  job->is_awaited = kind == WP_CALL_APPLY_LATER && callback == NULL;
+  submitted = wp_engine_submit (engine, job, kind != WP_CALL_MAP, error);
+  if (submitted)
+    wp_engine_close (engine, job);
+  else
+    wp_engine_unlisten (engine, job);
+  job->may_borrow = FALSE;
+  wp_engine_unlock (engine);
+
+  return submitted ? g_steal_pointer (&job) : NULL;
+}
+
+gboolean
+wp_call_wait (WpJob *job, WpEventCallback *callback, gint64 end_time)
+{
+  WpEngine *engine = job->engine;
+  gboolean ended;
+
+  wp_engine_lock (engine);
+  wp_engine_begin_wait (engine, job);
+  if (callback != NULL)
+    wait_with_events (engine, job, callback, end_time);
+  else
+    wp_engine_wait_for_end_until (engine, job, end_time);
+  wp_engine_end_wait (engine, job);
+  ended = job->ended;
+  wp_engine_unlock (engine);
+
+  return ended;
 }
 
 GVariant *
@@ -82,55 +134,29 @@ wp_call_run (WpEngine      *engine,
              const char    *function,
              WpItems       *items,
              WpTaskOptions *options,
-             gboolean       is_map,
+             WpCallKind     kind,
              GCancellable  *cancellable,
              GError       **error)
 {
-  const WpEventReceiver receiver = { NULL };
   g_autoptr (WpItems) owned_items = items;
   g_autoptr (WpEventCallback) callback = NULL;
   g_autoptr (WpJob) job = NULL;
-  gboolean submitted;
   gulong handler = 0;
 
   if (!wp_engine_may_wait (engine, "a task", error))
     return NULL;
 
-  job = wp_job_new (engine, function, options, g_steal_pointer (&owned_items));
-  if (!is_map)
-    wp_job_share_items (job);
   callback = options != NULL ? wp_task_options_ref_event_callback (options) : NULL;
-
-  wp_engine_lock (engine);
-  if (callback != NULL)
-    wp_engine_listen (engine, job, &receiver, NULL);
-  /* Not while the caller's code may run: others may need the link. */
-  job->may_borrow = !is_map && callback == NULL;
-  submitted = wp_engine_submit (engine, job, !is_map, error);
-  if (submitted)
-    wp_engine_close (engine, job);
-  else
-    wp_engine_unlisten (engine, job);
-  job->may_borrow = FALSE;
-  wp_engine_unlock (engine);
-  if (!submitted)
+  job = wp_call_submit (engine, function, g_steal_pointer (&owned_items), options, kind, callback, error);
+  if (job == NULL)
     return NULL;
 
   if (cancellable != NULL)
     handler = g_cancellable_connect (cancellable, G_CALLBACK (on_job_cancelled), job, NULL);
-
-  wp_engine_lock (engine);
-  wp_engine_begin_wait (engine, job);
-  if (callback != NULL)
-    wait_with_events (engine, job, callback);
-  else
-    wp_engine_wait_for_end (engine, job);
-  wp_engine_end_wait (engine, job);
-  wp_engine_unlock (engine);
-
+  wp_call_wait (job, callback, G_MAXINT64);
   g_cancellable_disconnect (cancellable, handler);
 
-  return is_map ? take_mapped (job, error) : take_applied (job, error);
+  return kind == WP_CALL_MAP ? take_mapped (job, error) : wp_call_take_applied (job, error);
 }
 
 /* In the main context of the call */
@@ -211,7 +237,7 @@ return_call (gpointer data)
   g_cancellable_disconnect (g_task_get_cancellable (task), call->handler);
 
   if (!call->is_map)
-    call->value = take_applied (call->job, &call->error);
+    call->value = wp_call_take_applied (call->job, &call->error);
 
   if (call->error != NULL)
     g_task_return_error (task, g_steal_pointer (&call->error));

@@ -214,6 +214,7 @@ wp_engine_stop_reading (WpEngine *self, WpLink *link)
 
   link->reading = FALSE;
   link->parked = FALSE;
+  link->expected_until = 0;
   epoll_ctl (self->epoll, EPOLL_CTL_DEL, wp_channel_get_input_fd (link->channel), NULL);
   epoll_ctl (self->epoll, EPOLL_CTL_DEL, wp_channel_get_output_fd (link->channel), NULL);
 }
@@ -361,10 +362,13 @@ send_chunk (WpEngine *self, const WpAction *action)
   g_autofree guint8 *head = NULL;
   gsize head_size, size;
 
+  job->sent_to = (int) link->id;
   /* Before the worker can answer: else the answer would wake the engine's thread as well. */
   if (job->may_borrow)
     wp_engine_borrow_link (self, link, job);
-  if (link->parked)
+  if (link->parked && job->is_awaited)
+    wp_engine_expect_reader (self, link);
+  else if (link->parked)
     wp_engine_unpark (self, link);
 
   head = wp_link_make_head (job->function, action->first, action->n_tasks, wp_engine_get_stream (job), &head_size);

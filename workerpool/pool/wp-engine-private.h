@@ -136,6 +136,10 @@ void         wp_engine_send_chunk_bytes (WpEngine            *self,
                                          const guint8        *head,
                                          GPtrArray           *body,
                                          guint                n_tasks);
+/* Leaves a parked link for a moment to the thread that is going to wait for the task which it is about to be sent. */
+void         wp_engine_expect_reader    (WpEngine *self, WpLink *link);
+/* Polls the links whose readers did not come; returns when to look again. For the engine's thread. */
+gint64       wp_engine_check_expected   (WpEngine *self, gint64 now);
 /* Polls a parked link again. */
 void         wp_engine_unpark           (WpEngine *self, WpLink *link);
 /* Lends the link to the thread that holds the lock, if that can be: job->borrowed tells. */

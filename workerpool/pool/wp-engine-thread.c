@@ -418,6 +418,7 @@ engine_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_dat
   wp_engine_pump (self);
   wp_engine_wake_at (self, wp_engine_check_deadlines (self, now));
   wp_engine_wake_at (self, wp_engine_check_events (self, now));
+  wp_engine_wake_at (self, wp_engine_check_expected (self, now));
   work = has_work (self);
   self->ended = self->state == ENGINE_STOPPED;
   wp_engine_unlock (self);

@@ -15,11 +15,13 @@
  * A thread that waits for a single task borrows the link to the worker that has it: it reads that
  * channel itself, so that the result wakes it and not the engine's thread before it. To wake another
  * processor is what a round trip costs; this makes it two times instead of three. What else comes on
- * the channel meanwhile it takes as the engine's thread would.
+ * the channel meanwhile it takes as the engine's thread would. A thread that waits at once borrows the
+ * link as it submits the task; one that does something else before borrows it as it begins to wait.
  *
  * A link that is returned while its worker has nothing to do is parked: the engine does not poll it
  * until something is sent. A thread that makes one call after the other does so without the cost of
- * moving the link to and fro, 10 µs. That the worker dies meanwhile shows by its process.
+ * moving the link to and fro, 10 µs. That the worker dies meanwhile shows by its process. It stays parked
+ * for a moment when the task that is sent has a thread that is going to wait for it, but not at once.
  *
  * Who reads a link is one atomic word, because events are handled without the lock. Links are borrowed
  * and returned with the lock held. Whoever needs one back, or ends the job by other means, makes
@@ -28,6 +30,9 @@
 /* So long the thread stays awake: a processor that need not be woken is worth a third of a round trip,
  * and the answer of a short task comes within this. It yields to whoever wants the processor. */
 #define SPIN_NS (100 * 1000)
+/* So long the answer to a thread that has something else to do first is left for it to read. An interpreter begins to
+ * wait after some microseconds; whoever does not begin has the engine's thread woken once in this time. */
+#define EXPECT_NS (1000 * 1000)
 /* After n misses in sequence the next 2 ^ n - 1 calls sleep at once, so that long tasks cost next to
  * nothing. */
 #define MAX_MISSES 7
@@ -84,14 +89,49 @@ wp_engine_borrow_link (WpEngine *self, WpLink *link, WpJob *job)
   if (!link->parked)
     epoll_ctl (self->epoll, EPOLL_CTL_DEL, fd, NULL);
   link->parked = FALSE;
+  link->expected_until = 0;
   self->n_borrowed++;
   job->borrowed = (int) link->id;
+}
+
+void
+wp_engine_expect_reader (WpEngine *self, WpLink *link)
+{
+  g_assert (link->parked);
+
+  if (link->expected_until != 0)
+    return;
+
+  link->expected_until = wp_engine_now () + EXPECT_NS;
+  wp_engine_wake_at (self, link->expected_until);
+}
+
+gint64
+wp_engine_check_expected (WpEngine *self, gint64 now)
+{
+  gint64 next = G_MAXINT64;
+
+  for (guint i = 0; i < self->config.n_jobs; i++)
+    {
+      WpLink *link = self->links[i];
+
+      if (link->expected_until == 0)
+        continue;
+
+      if (link->expected_until <= now)
+        wp_engine_unpark (self, link);
+      else
+        next = MIN (next, link->expected_until);
+    }
+
+  return next;
 }
 
 void
 wp_engine_unpark (WpEngine *self, WpLink *link)
 {
   link->parked = FALSE;
+  link->expected_until = 0;
   if (!wp_engine_start_polling (self, link))
     wp_engine_give_up_on (self, link,
                           g_error_new (WP_ERROR, WP_ERROR_WORKER_DIED,
@@ -130,15 +170,29 @@ return_link (WpEngine *self, WpLink *link)
   g_cond_broadcast (&self->returned);
 }
 
+/* How long to poll until then: at most 'most', -1 for no limit. */
+static int
+get_rest_ms (gint64 end_time, int most)
+{
+  gint64 rest;
+
+  if (end_time == G_MAXINT64)
+    return most;
+
+  rest = CLAMP ((end_time - g_get_monotonic_time () + 999) / 1000, 0, G_MAXINT);
+  return most < 0 ? (int) rest : MIN ((int) rest, most);
+}
+
+/* No longer than until that time. */
 static gboolean
-poll_link (WpEngine *self, WpLink *link)
+poll_link (WpEngine *self, WpLink *link, gint64 end_time)
 {
   struct pollfd fds[] = {
     { .fd = wp_channel_get_input_fd (link->channel), .events = POLLIN },
     { .fd = self->recall, .events = POLLIN },
   };
 
-  return poll (fds, G_N_ELEMENTS (fds), -1) > 0 && fds[0].revents != 0;
+  return poll (fds, G_N_ELEMENTS (fds), get_rest_ms (end_time, -1)) > 0 && fds[0].revents != 0;
 }
 
 /* Looks for the answer for a while. TRUE: something has come. */
@@ -170,23 +224,34 @@ spin (WpLink *link)
   return FALSE;
 }
 
-/* Returns when the job has ended, or the link was recalled or has come to its end. */
+static gboolean
+is_over (gint64 end_time)
+{
+  return end_time != G_MAXINT64 && g_get_monotonic_time () >= end_time;
+}
+
+/* Returns when the job has ended, the link was recalled or has come to its end, or the time is over. */
 static void
-read_link (WpEngine *self, WpLink *link, WpJob *job)
+read_link (WpEngine *self, WpLink *link, WpJob *job, gint64 end_time)
 {
   gboolean polls = FALSE;
 
-  while (!job->ended && link->reading && !self->recalling)
+  while (!job->ended && link->reading && !self->recalling && !is_over (end_time))
     {
+      const gboolean spins = !job->spun;
       gboolean readable;
 
       job->polling = TRUE;
       wp_engine_unlock (self);
-      readable = polls ? poll_link (self, link)
-                       : spin (link) || wp_channel_wait_input (link->channel, READ_MS);
+      if (polls)
+        readable = poll_link (self, link, end_time);
+      else
+        readable = (spins && spin (link)) || wp_channel_wait_input (link->channel, get_rest_ms (end_time, READ_MS));
       polls = polls || !readable;
       wp_engine_lock (self);
       job->polling = FALSE;
+      /* A thread that waits in slices is busy waiting in the first. */
+      job->spun = polls;
       wp_engine_unlock (self);
 
       if (readable)
@@ -239,18 +304,30 @@ wp_engine_wait_for_results_until (WpEngine *self, WpJob *job, gint64 end_time)
   return wait_for_change (self, job, WP_JOB_RESULTS, end_time);
 }
 
-void
-wp_engine_wait_for_end (WpEngine *self, WpJob *job)
+/* The link to the worker that was sent the job's tasks last, if that can be. They may have moved on: then their end
+ * recalls it. */
+static void
+borrow_where_sent (WpEngine *self, WpJob *job)
 {
+  if (job->borrowed < 0 && job->sent_to >= 0 && self->links[job->sent_to]->state == WP_LINK_READY)
+    wp_engine_borrow_link (self, self->links[job->sent_to], job);
+}
+
+void
+wp_engine_wait_for_end_until (WpEngine *self, WpJob *job, gint64 end_time)
+{
+  if (!job->ended && !is_over (end_time))
+    borrow_where_sent (self, job);
+
   if (job->borrowed >= 0)
     {
       WpLink *link = self->links[job->borrowed];
 
       job->borrowed = -1;
-      read_link (self, link, job);
+      read_link (self, link, job, end_time);
       return_link (self, link);
     }
 
-  while (!job->ended)
-    wait_for_change (self, job, WP_JOB_END, G_MAXINT64);
+  while (!job->ended && wait_for_change (self, job, WP_JOB_END, end_time))
+    ;
 }

@@ -53,10 +53,10 @@ void      wp_engine_detach       (WpEngine *self);
 
 void      wp_engine_lock         (WpEngine *self);
 void      wp_engine_unlock       (WpEngine *self);
-/* Want the lock, and release it meanwhile. The second may return for no reason. */
-void      wp_engine_wait_for_end (WpEngine *self, WpJob *job);
+/* Want the lock, and release it meanwhile; no longer than until that monotonic time in microseconds, or for any time
+ * with G_MAXINT64. Whoever waits for results may return for no reason. FALSE: the time is over. */
+void      wp_engine_wait_for_end_until (WpEngine *self, WpJob *job, gint64 end_time);
 void      wp_engine_wait_for_results (WpEngine *self, WpJob *job);
-/* The same, no longer than until that monotonic time in microseconds, or G_MAXINT64. FALSE: the time is over. */
 gboolean  wp_engine_wait_for_results_until (WpEngine *self, WpJob *job, gint64 end_time);
 /* When a timeout in microseconds is over that begins now; below 0: never. Without the lock. */
 gint64    wp_engine_get_end_time (gint64 timeout);

@@ -22,6 +22,7 @@ wp_job_new (WpEngine *engine, const char *function, WpTaskOptions *options, WpIt
   self->items = items;
   self->shared_fd = -1;
   self->borrowed = -1;
+  self->sent_to = -1;
   g_cond_init (&self->condition);
 
   self->plan.tag = self;

@@ -67,8 +67,11 @@ struct _WpJob
   guint n_waiting[WP_JOB_N_WAITS];
   /* A thread that submits its only task, and then waits, reads the worker's channel itself. */
   gboolean may_borrow;
+  gboolean is_awaited; /* a thread is going to wait for its only task soon */
   int borrowed;     /* the worker whose link that thread has, or -1 */
   gboolean polling; /* it is in poll () */
+  gboolean spun;    /* it was busy waiting in vain */
+  int sent_to;      /* the worker that was sent tasks last, or -1 */
 };
 
 /* options: (nullable). items: (transfer full). */

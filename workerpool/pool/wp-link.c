@@ -33,6 +33,7 @@ wp_link_reset (WpLink *self)
   self->reading = FALSE;
   g_atomic_int_set (&self->reader, WP_LINK_UNREAD);
   self->parked = FALSE;
+  self->expected_until = 0;
   self->writing = FALSE;
   self->unwanted = FALSE;
   self->retiring = FALSE;

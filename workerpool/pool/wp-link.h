@@ -46,6 +46,7 @@ typedef struct
   guint n_misses;   /* so often in sequence its reader was busy waiting in vain */
   guint n_passes;   /* so often the reader does not do so next */
   gboolean parked;  /* it is not polled, because its worker has nothing to send */
+  gint64 expected_until; /* or because until then, in ns, a thread is expected that reads it; else 0 */
   gboolean writing; /* the engine polls for room to write */
   int signal;       /* to be sent by the engine's thread, or 0 */
   gboolean retiring; /* it has asked to be replaced */

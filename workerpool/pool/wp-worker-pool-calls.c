@@ -4,6 +4,7 @@
 
 #include "channel/wp-error.h"
 #include "channel/wp-message.h"
+#include "pool/wp-apply-private.h"
 #include "pool/wp-arguments.h"
 #include "pool/wp-batch-private.h"
 #include "pool/wp-call.h"
@@ -19,7 +20,6 @@ get_delivery (WpWorkerPool *self, GMainContext *context)
   return wp_delivery_new (context);
 }
 
-/* Takes the items, which may be NULL with an error set. */
 /* A floating reference is the call's, also when it fails. */
 static void
 drop_floating (GVariant *value)
@@ -28,12 +28,13 @@ drop_floating (GVariant *value)
     g_variant_unref (g_variant_ref_sink (value));
 }
 
+/* Takes the items, which may be NULL with an error set. */
 static GVariant *
 run_call (WpWorkerPool  *self,
           const char    *function,
           WpItems       *items,
           WpTaskOptions *options,
-          gboolean       is_map,
+          WpCallKind     kind,
           GCancellable  *cancellable,
           GError       **error)
 {
@@ -48,7 +49,7 @@ run_call (WpWorkerPool  *self,
       return NULL;
     }
 
-  return wp_call_run (engine, function, items, options, is_map, cancellable, error);
+  return wp_call_run (engine, function, items, options, kind, cancellable, error);
 }
 
 /* Takes the items, or the error of invalid ones. */
@@ -153,8 +154,54 @@ wp_worker_pool_apply (WpWorkerPool  *self,
       return NULL;
     }
 
-  return run_call (self, function, wp_arguments_to_item (function, args, error), options, FALSE,
+  return run_call (self, function, wp_arguments_to_item (function, args, error), options, WP_CALL_APPLY,
                    cancellable, error);
+}
+
+/**
+ * wp_worker_pool_start_apply:
+ * @self: a pool
+ * @function: the name of a function that the host knows
+ * @args: (nullable): its arguments; a floating reference is consumed; `NULL` for the empty tuple
+ * @options: (nullable): how to run it, or `NULL` for the defaults
+ * @error: return location for an error
+ *
+ * Starts one task, to be waited for later, or now and then. See [class@Apply].
+ *
+ * Errors: those of [method@WorkerPool.apply] that come before the task runs; `G_IO_ERROR_WOULD_BLOCK` in a task of the
+ * same pool, when its workers are threads, as it could not wait for it.
+ *
+ * Returns: (transfer full): the task on its way, or `NULL` with @error set
+ *
+ * Since: 1.0
+ */
+WpApply *
+wp_worker_pool_start_apply (WpWorkerPool  *self,
+                            const char    *function,
+                            GVariant      *args,
+                            WpTaskOptions *options,
+                            GError       **error)
+{
+  g_autoptr (WpEngine) engine = NULL;
+  g_autoptr (WpItems) items = NULL;
+
+  g_return_val_if_fail (WP_IS_WORKER_POOL (self), NULL);
+  g_return_val_if_fail (options == NULL || WP_IS_TASK_OPTIONS (options), NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  if (!wp_worker_pool_check_process (self, error))
+    {
+      drop_floating (args);
+      return NULL;
+    }
+
+  items = wp_arguments_to_item (function, args, error);
+  if (items != NULL)
+    engine = wp_worker_pool_ensure_engine (self, error);
+  if (engine == NULL)
+    return NULL;
+
+  return wp_apply_new (G_OBJECT (self), engine, function, g_steal_pointer (&items), options, error);
 }
 
 /**
@@ -262,7 +309,7 @@ wp_worker_pool_map (WpWorkerPool  *self,
       return NULL;
     }
 
-  return run_call (self, function, wp_arguments_to_items (function, items, error), options, TRUE,
+  return run_call (self, function, wp_arguments_to_items (function, items, error), options, WP_CALL_MAP,
                    cancellable, error);
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "launch/wp-launcher.h"
+#include "pool/wp-apply.h"
 #include "pool/wp-batch.h"
 #include "pool/wp-task-options.h"
 
@@ -162,6 +163,12 @@ GVariant           *wp_worker_pool_apply                (WpWorkerPool  *self,
                                                          GVariant      *args,
                                                          WpTaskOptions *options,
                                                          GCancellable  *cancellable,
+                                                         GError       **error);
+WP_PUBLIC
+WpApply            *wp_worker_pool_start_apply          (WpWorkerPool  *self,
+                                                         const char    *function,
+                                                         GVariant      *args,
+                                                         WpTaskOptions *options,
                                                          GError       **error);
 WP_PUBLIC
 void                wp_worker_pool_apply_async          (WpWorkerPool       *self,
