@@ -31,8 +31,8 @@ class BadReduce:
         raise RuntimeError('I stay here')
 
 
-def travel(value):
-    return _payload.Receiver().loads(_payload.Sender(same_main=True).dumps(value))
+def travel(value, same_main=True):
+    return _payload.Receiver().loads(_payload.Sender(same_main=same_main).dumps(value))
 
 
 def expect_refusal(words, value, **options):
@@ -70,6 +70,18 @@ def _():
     expect(len(message) > 1000, 'the class did not travel')
     expect(len(_payload.Sender(same_main=True).dumps([Point(1, 2)])) < 200, 'the class travelled')
     expect_equal(_payload.Receiver().loads(_payload.Sender().dumps(lambda: 7))(), 7)
+
+
+@test('/python/payload/large-parts-of-what-travels-by-value')
+def _():
+    try:
+        import cloudpickle  # noqa: F401
+    except ImportError:
+        raise Skip('there is no cloudpickle') from None
+    data = bytes(1 << 17)
+    held, view, function, empty = travel((Point(data, data), data, lambda: 7, memoryview(b'')), same_main=False)
+    expect_equal((type(held.x), held.x, held.x is held.y), (memoryview, data, True))
+    expect_equal((type(view), view, function(), type(empty), len(empty)), (memoryview, data, 7, memoryview, 0))
 
 
 @test('/python/payload/without-cloudpickle-the-error-names-it')

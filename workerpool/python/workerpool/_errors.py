@@ -155,7 +155,8 @@ def _can_travel(value, same_main):
 
 
 def _name(kind):
-    return kind.__qualname__ if kind.__module__ in ('builtins', '__main__') else f'{kind.__module__}.{kind.__qualname__}'
+    name = kind.__qualname__
+    return name if kind.__module__ in ('builtins', '__main__') else f'{kind.__module__}.{name}'
 
 
 def _message(exception):

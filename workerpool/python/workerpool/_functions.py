@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-"""Callables as bytes: by their name where they can be imported, else by their value, for which cloudpickle is needed."""
+"""Callables as bytes: by their name where they can be imported, else by their value, with cloudpickle."""
 
 import functools
 import importlib
