@@ -35,6 +35,24 @@ def objects(context, args):
     return context.get_shared_objects()
 
 
+def double(context, args):
+    """Answers with what it got twice, behind the index of its task, and fails when that is more than 60 bytes."""
+    data = args.get_data_as_bytes().get_data()
+    while True:
+        answer = b'%d:%s%s' % (context.get_task_index(), data, data)
+        if len(data) > 30:
+            following = context.exchange_error('g-io-error-quark', Gio.IOErrorEnum.NO_SPACE, f'{len(data)} bytes')
+        else:
+            following = context.exchange(answer)
+        if not following:
+            break
+        data = following
+    if len(data) > 30:
+        raise GLib.Error.new_literal(Gio.io_error_quark(), f'{len(data)} bytes', Gio.IOErrorEnum.NO_SPACE)
+    return GLib.Variant.new_from_bytes(GLib.VariantType('ay'), GLib.Bytes.new(answer), True)
+
+
+Wp.register_function('double', double)
 Wp.register_function('square', square)
 Wp.register_function('echo', echo)
 Wp.register_function('fail', fail)

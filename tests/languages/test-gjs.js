@@ -606,7 +606,7 @@ async function checkHost(host, checkThrown) {
     const shared = new GLib.Variant('a{sas}', {colours: ['red', 'green'], names: []});
     const pool = new Wp.WorkerPool({n_jobs: 2, host, shared_objects: shared});
 
-    expectEqual(pool.list_functions(null, null), ['echo', 'fail', 'objects', 'square', 'throw', 'where']);
+    expectEqual(pool.list_functions(null, null), ['double', 'echo', 'fail', 'objects', 'square', 'throw', 'where']);
     expectEqual((await pool.map_async('square', numbers(...range(100)), null, null)).recursiveUnpack(),
         range(100).map(n => n * n));
     const values = [
@@ -626,6 +626,11 @@ async function checkHost(host, checkThrown) {
     expectEqual(places.map(([, index, cancelled]) => [index, cancelled]), range(10).map(n => [n, false]));
     expect(places.every(([worker]) => worker < 2), JSON.stringify(places));
     expect((await pool.apply_async('objects', null, null, null)).equal(shared), 'shared objects came back changed');
+    const items = range(300).map(n => new Uint8Array(n % 30).fill(120));
+    const doubled = await pool.map_async('double', new GLib.Variant('aay', items),
+        new Wp.TaskOptions({chunk_size: 100}), null);
+    expectEqual(doubled.deepUnpack().map(value => new TextDecoder().decode(value.deepUnpack())),
+        range(300).map(n => `${n}:${'x'.repeat(n % 30 * 2)}`));
     await pool.apply_async('throw', null, null, null).then(
         () => expect(false, 'nothing was thrown'), checkThrown);
     await expectError(Wp.Error, Wp.Error.UNKNOWN_FUNCTION, pool.apply_async('nowhere', null, null, null));

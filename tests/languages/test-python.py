@@ -369,6 +369,30 @@ def _():
     pool.stop_and_join(None)
 
 
+@test('bulk/function-goes-on-with-the-next-task')
+def _():
+    pool = Wp.WorkerPool.new(1)
+    pool.set_host(python_host())
+    options = Wp.TaskOptions(chunk_size=50, on_error=Wp.OnError.CONTINUE, max_active_tasks=500)
+    batch = pool.start_batch('double', options)
+    items = [b'x' * (n % 40) for n in range(500)]
+    array = GLib.Variant.new_from_bytes(GLib.VariantType('aay'), GLib.Bytes.new(pack_bytes(items)), False)
+    expect_equal(batch.push_items(array, 0), 500)
+    batch.close()
+    taken = []
+    while records := take_records(batch):
+        taken += records
+    expect_equal(len(taken), 500)
+    for n, record in enumerate(taken):
+        if n % 40 > 30:
+            expect_equal(record.kind, 2)
+            error = GLib.Variant.new_from_bytes(GLib.VariantType('(sis)'), GLib.Bytes.new(record.value), False)
+            expect_equal(error.unpack(), ('g-io-error-quark', Gio.IOErrorEnum.NO_SPACE, f'{n % 40} bytes'))
+        else:
+            expect_equal((record.kind, record.value), (0, b'%d:' % n + items[n] * 2))
+    pool.stop_and_join(None)
+
+
 @test('bulk/one-task-is-waited-for-in-slices')
 def _():
     pool = Wp.WorkerPool.new(1)
@@ -716,7 +740,7 @@ def gjs_host():
 def check_host(argv, throws):
     shared = GLib.Variant('a{sas}', {'colours': ['red', 'green'], 'names': []})
     pool = Wp.WorkerPool(n_jobs=2, host=argv, shared_objects=shared)
-    expect_equal(pool.list_functions(None, None), ['echo', 'fail', 'objects', 'square', 'throw', 'where'])
+    expect_equal(pool.list_functions(None, None), ['double', 'echo', 'fail', 'objects', 'square', 'throw', 'where'])
     expect_equal(pool.map('square', numbers(*range(100)), None, None).unpack(), [n * n for n in range(100)])
     for value in (GLib.Variant('s', 'ä'), GLib.Variant('(ba{sv})', (True, {'key': GLib.Variant('d', 0.5)})),
                   GLib.Variant.new_from_bytes(GLib.VariantType('ay'), GLib.Bytes(b'x' * 1000000), True)):
@@ -727,6 +751,9 @@ def check_host(argv, throws):
     expect_equal([(index, cancelled) for _, index, cancelled in places], [(n, False) for n in range(10)])
     expect({worker for worker, _, _ in places} <= {0, 1}, places)
     expect(pool.apply('objects', None, None, None).equal(shared), 'shared objects came back changed')
+    items = [b'x' * (n % 30) for n in range(300)]
+    doubled = pool.map('double', GLib.Variant('aay', items), Wp.TaskOptions(chunk_size=100), None).unpack()
+    expect_equal([bytes(value) for value in doubled], [b'%d:' % n + item * 2 for n, item in enumerate(items)])
     throws(pool)
     expect_error(Wp.error_quark(), Wp.Error.UNKNOWN_FUNCTION, pool.apply, 'nowhere', None, None, None)
     pool.stop_and_join(None)

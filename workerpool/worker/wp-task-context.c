@@ -18,32 +18,6 @@
  *
  * Since: 1.0
  */
-struct _WpTaskContext
-{
-  GObject parent_instance;
-
-  guint worker_id;
-  WpBoard *board; /* nullable */
-  WpInbox *inbox;
-  WpEmitter *emitter;
-  const int *asked;
-  WpCancelWatch *watch;
-  /* The channel may only be read where the worker reads it. */
-  GThread *thread;
-  guint generation; /* of the process: only the worker itself talks to the pool */
-
-  gboolean running;
-  gboolean cancelled; /* atomic; without a board */
-  guint64 sequence;
-  guint offset;
-  guint64 task_index;
-
-  GVariant *shared_objects; /* nullable */
-
-  gpointer worker_state;
-  GDestroyNotify destroy_worker_state;
-};
-
 G_DEFINE_FINAL_TYPE (WpTaskContext, wp_task_context, G_TYPE_OBJECT)
 
 static void
@@ -248,6 +222,24 @@ wp_task_context_get_cancellable (WpTaskContext *self)
   return self->running && self->watch != NULL ? wp_cancel_watch_get (self->watch) : NULL;
 }
 
+const char *
+wp_task_context_get_obstacle (WpTaskContext *self,
+                              GIOErrorEnum  *code)
+{
+  *code = G_IO_ERROR_CLOSED;
+  if (!self->running || self->emitter == NULL)
+    return "no task is running; a function can talk to the pool until it returns";
+
+  if (self->generation != wp_process_get_generation ())
+    return "this process was forked by the task, and only the worker itself can talk to the pool";
+
+  *code = G_IO_ERROR_NOT_SUPPORTED;
+  if (self->thread != g_thread_self ())
+    return "this is another thread than the one that runs the task; hand the value over to that one";
+
+  return NULL;
+}
+
 static gboolean
 set_emit_error (GError    **error,
                 GIOErrorEnum code,
@@ -262,21 +254,15 @@ may_emit (WpTaskContext *self,
           GVariant      *value,
           GError       **error)
 {
+  GIOErrorEnum code;
+  const char *why;
+
   if (value == NULL)
     return set_emit_error (error, G_IO_ERROR_INVALID_ARGUMENT, "it has no value");
 
-  if (!self->running || self->emitter == NULL)
-    return set_emit_error (error, G_IO_ERROR_CLOSED, "no task is running; a function emits events until it returns");
+  why = wp_task_context_get_obstacle (self, &code);
 
-  if (self->generation != wp_process_get_generation ())
-    return set_emit_error (error, G_IO_ERROR_CLOSED,
-                           "this process was forked by the task, and only the worker itself can talk to the pool");
-
-  if (self->thread != g_thread_self ())
-    return set_emit_error (error, G_IO_ERROR_NOT_SUPPORTED,
-                           "this is another thread than the one that runs the task; hand the value over to that one");
-
-  return TRUE;
+  return why == NULL || set_emit_error (error, code, why);
 }
 
 /* The pool answers a cancellation on the channel, too, when the task's events are listened to. */

@@ -26,6 +26,19 @@ gboolean wp_task_context_emit           (WpTaskContext *self,
                                          GVariant      *value,
                                          GError       **error);
 WP_PUBLIC
+guint8  *wp_task_context_exchange       (WpTaskContext *self,
+                                         const guint8  *result,
+                                         gsize          length,
+                                         gsize         *next_length,
+                                         GError       **error);
+WP_PUBLIC
+guint8  *wp_task_context_exchange_error (WpTaskContext *self,
+                                         const char    *domain,
+                                         int            code,
+                                         const char    *message,
+                                         gsize         *next_length,
+                                         GError       **error);
+WP_PUBLIC
 gpointer wp_task_context_get_worker_state (WpTaskContext *self);
 WP_PUBLIC
 void     wp_task_context_set_worker_state (WpTaskContext *self,

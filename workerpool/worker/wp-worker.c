@@ -1,40 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "worker/wp-worker-private.h"
+#include "worker/wp-worker-state.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "channel/wp-board.h"
-#include "channel/wp-channel.h"
 #include "channel/wp-error.h"
 #include "channel/wp-message.h"
-#include "channel/wp-payload.h"
 #include "channel/wp-process.h"
-#include "worker/wp-emitter.h"
-#include "worker/wp-function-private.h"
-#include "worker/wp-inbox.h"
-#include "worker/wp-memory-limit.h"
-#include "worker/wp-outbox.h"
 #include "worker/wp-owner-watch.h"
 #include "worker/wp-placement.h"
 #include "worker/wp-program.h"
 #include "worker/wp-task.h"
 #include "worker/wp-task-context-private.h"
 #include "worker/wp-worker-setup.h"
-
-/* How long a retiring worker waits until the pool has taken back its tasks, and between two looks whether it has. */
-#define RECALL_PATIENCE_US (5 * G_USEC_PER_SEC)
-#define RECALL_PAUSE_US 200
-
-typedef enum
-{
-  WP_WORKER_NEW,
-  WP_WORKER_RUNNING,
-  WP_WORKER_ENDED,
-} WpWorkerState;
 
 /**
  * WpWorker:
@@ -55,41 +35,10 @@ typedef enum
  *
  * Since: 1.0
  */
-struct _WpWorker
-{
-  GObject parent_instance;
-
-  WpChannel *channel;
-  WpBoard *board; /* shared with the pool, or only the buffer of the results */
-  gboolean board_is_shared;
-  WpOutbox *outbox;
-  WpEmitter *emitter;
-  WpTaskContext *context;
-  GVariant *shared_objects; /* nullable */
-  WpInbox *inbox;
-  WpMemoryWatch memory;
-  guint64 hard_memory_limit; /* 0: none */
-  guint64 n_looked_at;  /* so many tasks had ended when it looked at the memory */
-  gboolean retiring;    /* another worker is to take its place */
-
-  WpWorkerState state;
-  guint generation;   /* of the process that took the role */
-  gboolean is_thread; /* else a process */
-  const int *asked;   /* a thread: not 0 once it should end; nullable */
-  int owner;          /* a process: the one it ends with, or 0 */
-  guint depth;        /* how many workers there are above this one */
-  gboolean timed;     /* the pool wants to know when each task ran */
-  guint id;
-  guint64 n_finished;
-  char *init_function; /* nullable */
-  char *exit_function; /* nullable */
-  gboolean is_initialized;
-};
-
 G_DEFINE_FINAL_TYPE (WpWorker, wp_worker, G_TYPE_OBJECT)
 
-static gint64
-get_now (void)
+gint64
+wp_worker_get_now (void)
 {
   struct timespec now;
 
@@ -131,18 +80,11 @@ wp_worker_init (WpWorker *self)
   self->generation = wp_process_get_generation ();
 }
 
-static gboolean
-set_protocol_error (GError    **error,
-                    const char *what)
+gboolean
+wp_worker_set_protocol_error (GError    **error,
+                              const char *what)
 {
   g_set_error (error, WP_ERROR, WP_ERROR_PROTOCOL, "The pool broke the protocol: it sent %s", what);
-  return FALSE;
-}
-
-static gboolean
-set_owner_gone (GError **error)
-{
-  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CLOSED, "The owner of this worker has died");
   return FALSE;
 }
 
@@ -161,11 +103,11 @@ handle_cancel (WpWorker      *self,
   return TRUE;
 }
 
-static gboolean
-send_payload (WpWorker        *self,
-              WpFrameType      type,
-              WpPayloadWriter *writer,
-              GError         **error)
+gboolean
+wp_worker_send_payload (WpWorker        *self,
+                        WpFrameType      type,
+                        WpPayloadWriter *writer,
+                        GError         **error)
 {
   g_autoptr (GPtrArray) body = wp_payload_writer_finish (writer);
   WpFrameHeader header = { .type = type };
@@ -175,10 +117,10 @@ send_payload (WpWorker        *self,
 
 /* A worker that has more memory than it should asks to be replaced. The pool then takes back what has not started, and
  * stops it. */
-static gboolean
-look_at_memory (WpWorker *self,
-                gint64    now,
-                GError  **error)
+gboolean
+wp_worker_look_at_memory (WpWorker *self,
+                          gint64    now,
+                          GError  **error)
 {
   const guint64 size = wp_memory_watch_look (&self->memory, now);
   g_autoptr (WpPayloadWriter) writer = NULL;
@@ -193,7 +135,7 @@ look_at_memory (WpWorker *self,
   value = g_variant_ref_sink (g_variant_new_uint64 (size));
   wp_payload_writer_add (writer, value);
 
-  return wp_outbox_flush (self->outbox, now, error) && send_payload (self, WP_FRAME_RETIRE, writer, error);
+  return wp_outbox_flush (self->outbox, now, error) && wp_worker_send_payload (self, WP_FRAME_RETIRE, writer, error);
 }
 
 static gboolean
@@ -207,7 +149,7 @@ handle_credit (WpWorker      *self,
     return FALSE;
 
   return wp_emitter_add_credit (self->emitter, frame->header.sequence, &credit) ||
-         set_protocol_error (error, "credit for events that it was not sent");
+         wp_worker_set_protocol_error (error, "credit for events that it was not sent");
 }
 
 /* The inbox's: other frames wait until the task has ended. */
@@ -242,10 +184,10 @@ next_frame (WpWorker *self,
           return FALSE;
         }
 
-      if (self->outbox != NULL && !wp_outbox_flush (self->outbox, get_now (), error))
+      if (self->outbox != NULL && !wp_outbox_flush (self->outbox, wp_worker_get_now (), error))
         return FALSE;
       if (self->n_looked_at != self->n_finished && self->memory.look_at != G_MAXINT64 &&
-          !look_at_memory (self, get_now (), error))
+          !wp_worker_look_at_memory (self, wp_worker_get_now (), error))
         return FALSE;
       wp_channel_wait_input (self->channel, -1);
     }
@@ -288,13 +230,13 @@ receive_shared_objects (WpWorker *self,
   if (!next_frame (self, &frame, error))
     return FALSE;
   if (frame.header.type != WP_FRAME_OBJECTS)
-    return set_protocol_error (error, "something else than the shared objects");
+    return wp_worker_set_protocol_error (error, "something else than the shared objects");
 
   wp_payload_reader_init (&reader, frame.body, TRUE);
   if (!wp_payload_reader_next (&reader, &record, &read_error))
     {
       if (read_error == NULL)
-        return set_protocol_error (error, "no shared objects");
+        return wp_worker_set_protocol_error (error, "no shared objects");
 
       g_propagate_error (error, read_error);
       return FALSE;
@@ -326,7 +268,7 @@ apply_settings (WpWorker      *self,
   if (!wp_payload_reader_next (&reader, &record, &read_error))
     {
       if (read_error == NULL)
-        return set_protocol_error (error, "no settings");
+        return wp_worker_set_protocol_error (error, "no settings");
 
       g_propagate_error (error, read_error);
       return FALSE;
@@ -334,7 +276,7 @@ apply_settings (WpWorker      *self,
 
   settings = wp_payload_reader_get_value (&reader, &record);
   if (record.is_error || !g_variant_is_of_type (settings, G_VARIANT_TYPE_VARDICT))
-    return set_protocol_error (error, "settings of an unknown type");
+    return wp_worker_set_protocol_error (error, "settings of an unknown type");
 
   g_variant_lookup (settings, WP_CONFIGURE_WORKER_ID, "u", &self->id);
   g_variant_lookup (settings, WP_CONFIGURE_DAEMON, "b", &daemonic);
@@ -368,7 +310,7 @@ send_ready (WpWorker *self,
   facts = g_variant_ref_sink (g_variant_dict_end (&dict));
   wp_payload_writer_add (writer, facts);
 
-  return send_payload (self, WP_FRAME_READY, writer, error);
+  return wp_worker_send_payload (self, WP_FRAME_READY, writer, error);
 }
 
 /* Instead of what the pool would say of the exit. Takes the reason. */
@@ -380,7 +322,7 @@ refuse_to_run (WpWorker *self,
   g_autoptr (WpPayloadWriter) writer = wp_payload_writer_new ();
 
   wp_payload_writer_add_error (writer, reason);
-  send_payload (self, WP_FRAME_READY, writer, NULL);
+  wp_worker_send_payload (self, WP_FRAME_READY, writer, NULL);
   g_propagate_error (error, reason);
 
   return FALSE;
@@ -420,7 +362,7 @@ configure (WpWorker *self,
     }
 
   if (frame.header.type != WP_FRAME_CONFIGURE)
-    return set_protocol_error (error, "something before the settings");
+    return wp_worker_set_protocol_error (error, "something before the settings");
   if (!apply_settings (self, &frame, error))
     return FALSE;
 
@@ -438,94 +380,24 @@ configure (WpWorker *self,
   return send_ready (self, error);
 }
 
-static WpFunction *
-find_function (const WpChunkHead *head,
-               GError           **error)
-{
-  if (*head->codec != '\0')
-    {
-      g_set_error (error, WP_ERROR, WP_ERROR_UNKNOWN_FUNCTION,
-                   "The host %s cannot run the function “%s”: its arguments are encoded as “%s”, which is for another "
-                   "kind of host",
-                   wp_program_get_name (), head->function, head->codec);
-      return NULL;
-    }
-
-  return wp_function_lookup (head->function, error);
-}
-
-/* An error that has come through a pool below this worker, or goes on through one above, says which workers it has
- * passed: each adds itself. */
-static void
-add_to_way (WpWorker *self,
-            GError   *task_error)
-{
-  g_autofree char *message = task_error->message;
-
-  if (self->is_thread)
-    task_error->message = g_strdup_printf ("%s ← worker %u (a thread)", message, self->id);
-  else
-    task_error->message = g_strdup_printf ("%s ← worker %u (pid %d)", message, self->id, (int) getpid ());
-}
-
-static gboolean
-is_asked (WpWorker *self)
+gboolean
+wp_worker_is_asked (WpWorker *self)
 {
   return self->asked != NULL && g_atomic_int_get (self->asked);
 }
 
-static gboolean
-set_asked_error (GError **error)
+gboolean
+wp_worker_set_asked_error (GError **error)
 {
   g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CLOSED, "This worker was asked to end");
   return FALSE;
 }
 
-/* The pool takes back what a retiring worker holds as soon as it hears of it; one that is too busy for that for very
- * long has its tasks run here. */
-static void
-wait_for_recall (WpWorker *self,
-                 guint64   sequence)
-{
-  const gint64 deadline = g_get_monotonic_time () + RECALL_PATIENCE_US;
-
-  while (!wp_board_is_claimed (self->board, sequence) && !is_asked (self) && g_get_monotonic_time () < deadline)
-    g_usleep (RECALL_PAUSE_US);
-}
-
-/* The chunk's next task. FALSE without error: the pool has taken back it and what follows. */
-static gboolean
-claim_task (WpWorker *self,
-            guint64   sequence,
-            guint     expected,
-            gint64    now,
-            GError  **error)
-{
-  guint offset;
-
-  if (is_asked (self))
-    return set_asked_error (error);
-
-  if (!self->board_is_shared)
-    return wp_outbox_announce (self->outbox, now, error);
-
-  if (G_UNLIKELY (self->retiring))
-    wait_for_recall (self, sequence);
-  if (!wp_board_claim (self->board, sequence, &offset))
-    return FALSE;
-  if (offset != expected)
-    return set_protocol_error (error, "a chunk whose slot of the board is in use");
-
-  wp_board_set_running (self->board, sequence, offset, now);
-
-  return TRUE;
-}
-
 /* A process that the task has forked may come back from it as well: by mistake, or as what daemon () has left. The pool
  * talks to one process, and this is not the one. */
-static void
-leave_if_copied (WpWorker   *self,
-                 const char *function)
+void
+wp_worker_leave_if_copied (WpWorker   *self,
+                           const char *function)
 {
   if (G_LIKELY (self->generation == wp_process_get_generation ()))
     return;
@@ -535,117 +407,6 @@ leave_if_copied (WpWorker   *self,
            "itself can answer the pool\n",
            wp_program_get_name (), (int) getpid (), function);
   _exit (WP_EXIT_FAILED);
-}
-
-static gboolean
-run_chunk (WpWorker      *self,
-           const WpFrame *frame,
-           GError       **error)
-{
-  const guint64 sequence = frame->header.sequence;
-  g_auto (WpPayloadReader) reader = { NULL };
-  g_autoptr (WpFunction) function = NULL;
-  g_autoptr (GError) lookup_error = NULL;
-  GError *claim_error = NULL;
-  GError *read_error = NULL;
-  gint64 now = get_now ();
-  WpChunkHead head;
-
-  if (!wp_chunk_head_decode (&head, frame->head, frame->header.head_length, error))
-    return FALSE;
-
-  function = find_function (&head, &lookup_error);
-  /* What the pool sends it has checked: it made the values itself. */
-  wp_payload_reader_init (&reader, frame->body, TRUE);
-  wp_outbox_begin_chunk (self->outbox, sequence, now);
-  wp_emitter_set_stream (self->emitter, head.stream);
-
-  for (guint offset = 0; offset < head.n_tasks; offset++)
-    {
-      const gboolean last = offset + 1 == head.n_tasks;
-      GError *task_error = NULL;
-      GVariant *value = NULL;
-      WpTaskTimes times;
-      gboolean added;
-      WpRecord record;
-
-      /* Else a task's time has the sending of the results before it, which spares a look at the clock. */
-      if (self->timed)
-        now = get_now ();
-      times.started = now;
-
-      if (!claim_task (self, sequence, offset, now, &claim_error))
-        break;
-
-      if (!wp_payload_reader_next (&reader, &record, &read_error))
-        {
-          if (read_error == NULL)
-            return set_protocol_error (error, "a chunk with fewer arguments than tasks");
-
-          g_propagate_error (error, read_error);
-          return FALSE;
-        }
-
-      if (G_LIKELY (function != NULL))
-        {
-          g_autoptr (GVariant) args = wp_payload_reader_get_value (&reader, &record);
-
-          wp_task_context_begin (self->context, sequence, offset, head.first + offset);
-          value = wp_task_run (function, head.function, self->context, args, &task_error);
-          leave_if_copied (self, head.function);
-          wp_task_context_end (self->context);
-
-          /* The task of a worker that was told to end has no result: this is as if it had been killed. */
-          if (is_asked (self))
-            {
-              g_clear_pointer (&value, g_variant_unref);
-              g_clear_error (&task_error);
-              return set_asked_error (error);
-            }
-
-          if (task_error != NULL && (self->depth > 0 || wp_process_had_pool (self->is_thread)))
-            add_to_way (self, task_error);
-        }
-
-      now = get_now ();
-      times.elapsed = now - times.started;
-      /* Its pools were ended below it, and this process is about to be killed. */
-      if (!self->is_thread && wp_owner_watch_has_ended ())
-        added = set_owner_gone (error);
-      else if (G_LIKELY (value != NULL))
-        added = wp_outbox_add (self->outbox, value, &times, last, error);
-      else
-        added = wp_outbox_add_error (self->outbox, task_error != NULL ? task_error : lookup_error, &times, error);
-
-      g_clear_pointer (&value, g_variant_unref);
-      g_clear_error (&task_error);
-      self->n_finished++;
-
-      if (!added)
-        return FALSE;
-      if (!last && wp_outbox_is_due (self->outbox, now) && !wp_outbox_flush (self->outbox, now, error))
-        return FALSE;
-      if (G_UNLIKELY (now >= self->memory.look_at) && !look_at_memory (self, now, error))
-        return FALSE;
-    }
-
-  if (claim_error != NULL)
-    {
-      g_propagate_error (error, claim_error);
-      return FALSE;
-    }
-
-  if (self->board_is_shared)
-    wp_board_set_idle (self->board, self->n_finished);
-
-  if (!wp_outbox_end_chunk (self->outbox, error))
-    return FALSE;
-
-  /* A worker that has its next chunk already saves a write, and the pool a wake-up. */
-  if (wp_inbox_has_frame (self->inbox) && !wp_outbox_is_due (self->outbox, now))
-    return TRUE;
-
-  return wp_outbox_flush (self->outbox, now, error);
 }
 
 /* Calls the function before or after all tasks, and tells the pool what came of it. */
@@ -661,15 +422,15 @@ run_hook (WpWorker    *self,
   g_autoptr (GError) hook_error = NULL;
 
   *succeeded = wp_task_run_hook (function, self->context, &value, &hook_error);
-  leave_if_copied (self, function);
-  if (is_asked (self))
-    return set_asked_error (error);
+  wp_worker_leave_if_copied (self, function);
+  if (wp_worker_is_asked (self))
+    return wp_worker_set_asked_error (error);
 
   if (hook_error != NULL)
     wp_payload_writer_add_error (writer, hook_error);
   else if (value != NULL && type == WP_FRAME_EXIT_RESULT)
     wp_payload_writer_add (writer, value);
-  if (!send_payload (self, type, writer, error))
+  if (!wp_worker_send_payload (self, type, writer, error))
     return FALSE;
 
   while (wp_channel_has_output (self->channel))
@@ -722,7 +483,7 @@ serve (WpWorker *self,
       switch (frame.header.type)
         {
         case WP_FRAME_CHUNK:
-          handled = run_chunk (self, &frame, error);
+          handled = wp_worker_run_chunk (self, &frame, error);
           break;
 
         case WP_FRAME_CANCEL:
@@ -734,7 +495,7 @@ serve (WpWorker *self,
           break;
 
         case WP_FRAME_STOP:
-          return wp_outbox_flush (self->outbox, get_now (), error) && finalize_tasks (self, error);
+          return wp_outbox_flush (self->outbox, wp_worker_get_now (), error) && finalize_tasks (self, error);
 
         case WP_FRAME_CONFIGURE:
         case WP_FRAME_READY:
@@ -746,7 +507,7 @@ serve (WpWorker *self,
         case WP_FRAME_EXIT_RESULT:
         case WP_FRAME_EVENT:
         default:
-          handled = set_protocol_error (error, "a frame that only workers send, or settings twice");
+          handled = wp_worker_set_protocol_error (error, "a frame that only workers send, or settings twice");
           break;
         }
 
