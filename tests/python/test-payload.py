@@ -72,6 +72,17 @@ def _():
     expect_equal(_payload.Receiver().loads(_payload.Sender().dumps(lambda: 7))(), 7)
 
 
+@test('/python/payload/a-few-plain-items-are-not-different')
+def _():
+    large = bytes(1 << 17)
+    for items in ([5], [(1, 'a')], [None, 2.5], [large], [(large, 1)], [(1, 2)] * 10, [True, b'x', (Point(1),)],
+                  [((1, 2), 3)], [[1], {'x': large}]):
+        message = _payload.Sender(same_main=True).dumps((items, 0.5), items)
+        copy, limit = _payload.Receiver().loads(message)
+        expect_equal((copy, limit), (items, 0.5))
+        expect_equal(type(copy[0]), memoryview if items[0] is large else type(items[0]))
+
+
 @test('/python/payload/large-parts-of-what-travels-by-value')
 def _():
     try:

@@ -15,7 +15,7 @@ import struct
 
 from . import _arena, _culprits, _pickles
 from ._pickles import SerializationError, reason
-from ._pieces import Pieces
+from ._pieces import LARGE, Pieces
 
 # A pickle begins with 0x80.
 _IN_MESSAGE, _IN_ARENA = 1, 2
@@ -26,6 +26,12 @@ _NO_NAME = _arena.Name(0, 0, 0)
 # What an item may be that has large bytes which arrive as views.
 ARGUMENTS = (tuple, list, dict)
 RESULTS = (tuple,)
+
+
+# A pickler of our own costs as much as pickling a few items that need none.
+_FEW = 4
+_SMALL = frozenset((bool, complex, float, int, type(None)))
+_SIZED = frozenset((bytes, str))
 
 
 class Message(bytes):
@@ -51,12 +57,14 @@ class Sender:
     def dumps(self, value, items=None, first=0, what='item'):
         """The message of a value.
 
-        `items`: those in the value, if it is not one itself. Their large bytes-likes, and those in items that are
-        containers, arrive as views. Of the items, the first one has the number `first`; an error says which one it is,
-        and what the items are: `what`.
+        `items`: those in the value, if it is not one itself; what is beside them is small and plain. Large bytes-likes
+        that are items, or in items that are containers, arrive as views. Of the items, the first one has the number
+        `first`; an error says which one it is, and what the items are: `what`.
 
         What has shared memory is a `Message`: whoever is to receive it must have it before that ends.
         """
+        if items is not None and len(items) <= _FEW and all(map(_is_small, items)):
+            return pickle.dumps(value, _pickles.PROTOCOL)
         try:
             pieces = self._dump(value, (value,) if items is None else items)
         except Exception as error:
@@ -160,7 +168,7 @@ class Receiver:
 
     def _get_peer(self, name):
         peer = self._peers.get(name)
-        if peer is None:
+        if peer is None or peer.is_inherited:
             # Most processes need none.
             from ._peer import Peer
 
@@ -174,6 +182,18 @@ class Receiver:
             self._get_peer(name)
         except OSError:
             pass
+
+
+def _is_small(item):
+    """Whether this is surely neither large, nor anything that needs care."""
+    if type(item) is tuple:
+        return len(item) <= _FEW and all(map(_is_atom, item))
+    return _is_atom(item)
+
+
+def _is_atom(value):
+    kind = type(value)
+    return kind in _SMALL or (kind in _SIZED and len(value) < LARGE)
 
 
 def _pack_whole(pieces, name):

@@ -59,6 +59,11 @@ class Peer:
             self._confirm(begin, serial)
 
     @property
+    def is_inherited(self):
+        """Whether it was opened by the process of which this one is a copy: its locks are that one's."""
+        return os.getpid() != self._pid
+
+    @property
     def is_abandoned(self):
         """Whether its worker has ended and everything it has sent was received."""
         if not self._of_worker or _is_running(self._worker_pid):
