@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
+"""What the tests of pools share: the start method that they are run for, and a census of what each must give back."""
+
+import contextlib
+import gc
+import os
+import shutil
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
+
+import tap  # noqa: E402
+from workerpool import WorkerPool  # noqa: E402
+
+METHOD = os.environ.get('WORKERPOOL_TEST_START_METHOD', 'fork')
+IS_THREADING = METHOD == 'threading'
+
+PATIENCE_S = 60
+_LOOK_S = 0.005
+
+
+def make_pool(n_jobs=2, **options):
+    return WorkerPool(n_jobs, start_method=options.pop('start_method', METHOD), **options)
+
+
+def wait_for(condition, what):
+    """Until the condition holds; returns what it returned."""
+    end = time.monotonic() + PATIENCE_S
+    while not (value := condition()):
+        tap.expect(time.monotonic() < end, f'waited in vain for {what}')
+        time.sleep(_LOOK_S)
+    return value
+
+
+class Gate:
+    """Holds tasks until it is opened, in whatever process they run; ends the wait of itself some time."""
+
+    def __init__(self):
+        self._folder = tempfile.mkdtemp(prefix='workerpool-test-')
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.open()
+        shutil.rmtree(self._folder)
+
+    def hold(self, value=None):
+        """The task: marks that it runs."""
+        with open(os.path.join(self._folder, f'running-{value}'), 'a', encoding='utf-8') as file:
+            file.write(f'{os.getpid()}\n')
+        end = time.monotonic() + PATIENCE_S
+        while os.path.isdir(self._folder) and not os.path.exists(self._path) and time.monotonic() < end:
+            time.sleep(_LOOK_S)
+        return value
+
+    @property
+    def _path(self):
+        return os.path.join(self._folder, 'open')
+
+    def open(self):
+        with open(self._path, 'w', encoding='utf-8'):
+            pass
+
+    def wait_for_holders(self, n=1):
+        """The processes of the tasks that have run, when there are so many."""
+        return wait_for(lambda: len(self.list_holders()) >= n and self.list_holders(), f'{n} held tasks')
+
+    def list_holders(self):
+        holders = []
+        for name in os.listdir(self._folder):
+            if name.startswith('running-'):
+                with open(os.path.join(self._folder, name), encoding='utf-8') as file:
+                    holders += map(int, file.read().split())
+        return holders
+
+
+def list_children():
+    """The processes that this one has started, and that it has not waited for."""
+    children = []
+    for name in filter(str.isdigit, os.listdir('/proc')):
+        with contextlib.suppress(OSError):
+            with open(f'/proc/{name}/stat', encoding='utf-8', errors='replace') as file:
+                if int(file.read().rpartition(')')[2].split()[1]) == os.getpid():
+                    children.append(int(name))
+    return children
+
+
+def count_descriptors():
+    return len(os.listdir('/proc/self/fd'))
+
+
+@contextlib.contextmanager
+def raises(kind, words=''):
+    """Expects an exception whose text has these words; gives a list with it."""
+    caught = []
+    try:
+        yield caught
+    except kind as exception:
+        tap.expect(words in str(exception), f'{exception!r} does not say {words!r}')
+        caught.append(exception)
+    else:
+        raise AssertionError(f'no {kind.__name__} was raised')
+
+
+_warm = []
+
+
+def pool_test(name):
+    """A test that must leave no process behind, and no descriptor."""
+    def mark(function):
+        def run():
+            # The first pool of a process opens some that stay.
+            if not _warm:
+                _warm.append(make_pool().apply(os.getpid))
+            wait_for(lambda: not list_children(), 'the end of other tests')
+            n_descriptors = count_descriptors()
+            function()
+            gc.collect()
+            wait_for(lambda: not list_children(), 'the end of the processes')
+            wait_for(lambda: count_descriptors() <= n_descriptors, 'the end of the descriptors')
+        tap.test(f'/python/{name}')(run)
+        return function
+    return mark
+
+
+main = tap.main
