@@ -3,6 +3,7 @@
 
 """The introspected API as a Python program sees it, without an override."""
 
+import ctypes
 import os
 import re
 import shlex
@@ -839,6 +840,34 @@ def _():
         expect_equal(total, 6 + i)
     pool.stop_and_join(None)
     Wp.unregister_function('look-at-memory')
+
+
+def annotate(context, args, *data):
+    address, size = context.get_notes()
+    expect_equal(size, 65536)
+    expect_equal(ctypes.string_at(address, 64), bytes(64))
+    ctypes.memmove(address, b'got this far', 12)
+    if args.unpack() % 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return args
+
+
+@test('bulk/notes-of-a-task-that-died')
+def _():
+    Wp.register_function('annotate', annotate)
+    pool = Wp.WorkerPool(n_jobs=1, launcher=ForkLauncher())
+    batch = pool.start_batch('annotate', Wp.TaskOptions(on_error=Wp.OnError.CONTINUE))
+    expect_equal(batch.push_items(numbers(2, 3, 4, 5), 0), 4)
+    batch.close()
+    records = []
+    while taken := take_records(batch):
+        records += taken
+    expect_equal([(record.kind, record.notes) for record in records], [(1, b''), (2, b'got this far')] * 2)
+    call = pool.start_apply('annotate', number(7), None)
+    expect_error(Wp.error_quark(), Wp.Error.WORKER_DIED, call.get_value)
+    expect_equal(call.get_notes().get_data(), b'got this far')
+    pool.stop_and_join(None)
+    Wp.unregister_function('annotate')
 
 
 def main():

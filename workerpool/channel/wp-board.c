@@ -15,6 +15,7 @@
 #include "channel/wp-error.h"
 
 #define ON_CACHE_LINE __attribute__ ((aligned (64)))
+#define ON_PAGE __attribute__ ((aligned (4096)))
 
 /* How often the pool tries to get hold of something that the worker keeps changing. A worker that
  * plays fair changes a word once a task, so that the second or third try succeeds; another may not
@@ -39,6 +40,9 @@ typedef struct
   guint64 claims[WP_BOARD_SLOTS] ON_CACHE_LINE; /* next : end */
 
   guint8 results[WP_BOARD_RESULTS_SIZE] ON_CACHE_LINE;
+
+  /* The task's, if it wants them; else no page of them ever exists. */
+  guint8 notes[WP_BOARD_NOTES_SIZE] ON_PAGE;
 } BoardMemory;
 
 struct _WpBoard
@@ -383,4 +387,31 @@ wp_board_salvage_tail (WpBoard *board, gsize size)
   g_assert (size <= WP_BOARD_RESULTS_SIZE);
 
   return g_bytes_new (board->memory->results + WP_BOARD_RESULTS_SIZE - size, size);
+}
+
+/* Notes */
+
+gpointer
+wp_board_get_notes (WpBoard *board)
+{
+  return board->memory->notes;
+}
+
+void
+wp_board_clear_notes (WpBoard *board)
+{
+  memset (board->memory->notes, 0, WP_BOARD_NOTES_CLEARED);
+}
+
+GBytes *
+wp_board_salvage_notes (WpBoard *board)
+{
+  /* A copy first: what a stray child writes meanwhile may not change its length. */
+  g_autofree guint8 *notes = g_memdup2 (board->memory->notes, WP_BOARD_NOTES_SIZE);
+  gsize size = WP_BOARD_NOTES_SIZE;
+
+  while (size > 0 && notes[size - 1] == 0)
+    size--;
+
+  return size > 0 ? g_bytes_new (notes, size) : NULL;
 }

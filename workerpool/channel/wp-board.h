@@ -19,11 +19,18 @@ G_BEGIN_DECLS
  * the header, the head and the records so far of the frame being built. After a worker's death the
  * pool reads what the worker had committed but not yet sent, so that a finished task is not lost.
  *
+ * Notes. Memory that the task that runs writes what it likes to, which nobody looks at unless it dies.
+ *
  * The pool believes nothing it reads here: every number is clamped to what it knows itself.
  */
 #define WP_BOARD_SLOTS 16
 /* Holds about a millisecond's results of the shortest tasks; beyond it they are sent earlier. */
 #define WP_BOARD_RESULTS_SIZE (128u * 1024)
+
+/* What a task may leave there for whoever learns of its death, in whole pages. The first bytes are zero when it starts,
+ * which is enough for what it wants to begin with. */
+#define WP_BOARD_NOTES_SIZE (64u * 1024)
+#define WP_BOARD_NOTES_CLEARED 64
 
 typedef struct _WpBoard WpBoard;
 
@@ -80,5 +87,12 @@ void     wp_board_commit       (WpBoard *board, guint32 open, guint32 committed)
 GBytes  *wp_board_salvage      (WpBoard *board, gsize *open);
 /* The same of the last bytes of that memory, at most all of them. */
 GBytes  *wp_board_salvage_tail (WpBoard *board, gsize size);
+
+/* Worker: the memory for the notes of the task that runs; and their end, when it has. */
+gpointer wp_board_get_notes    (WpBoard *board);
+void     wp_board_clear_notes  (WpBoard *board);
+/* Pool, after the worker's death: a copy of the notes, up to the last byte that is not zero.
+ * Returns: (transfer full) (nullable): NULL when all are zero */
+GBytes  *wp_board_salvage_notes (WpBoard *board);
 
 G_END_DECLS

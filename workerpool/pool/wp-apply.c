@@ -36,6 +36,7 @@ struct _WpApply
   /*< guarded by the engine's lock >*/
   GVariant *value; /* one of both once the result was taken */
   GError *error;
+  GBytes *notes; /* of a task that has died, nullable */
 };
 
 G_DEFINE_FINAL_TYPE (WpApply, wp_apply, G_TYPE_OBJECT)
@@ -74,6 +75,7 @@ wp_apply_finalize (GObject *object)
     }
   g_clear_pointer (&self->value, g_variant_unref);
   g_clear_error (&self->error);
+  g_clear_pointer (&self->notes, g_bytes_unref);
 
   G_OBJECT_CLASS (wp_apply_parent_class)->finalize (object);
 }
@@ -180,7 +182,7 @@ wp_apply_get_value (WpApply *self, GError **error)
 
   wp_engine_lock (self->job->engine);
   if (self->value == NULL && self->error == NULL)
-    self->value = wp_call_take_applied (self->job, &self->error);
+    self->value = wp_call_take_applied (self->job, &self->notes, &self->error);
   wp_engine_unlock (self->job->engine);
 
   if (self->value != NULL)
@@ -188,6 +190,34 @@ wp_apply_get_value (WpApply *self, GError **error)
 
   g_propagate_error (error, g_error_copy (self->error));
   return NULL;
+}
+
+/**
+ * wp_apply_get_notes:
+ * @self: a task on its way
+ *
+ * Gets the notes that the task had left in its worker when that died, or was ended because the task took too long; as
+ * [method@Result.get_notes].
+ *
+ * Returns: (transfer none) (nullable): a copy of the notes; `NULL` when there are none, and before
+ *   [method@Apply.get_value] has returned
+ *
+ * Since: 1.0
+ */
+GBytes *
+wp_apply_get_notes (WpApply *self)
+{
+  GBytes *notes;
+
+  g_return_val_if_fail (is_started (self), NULL);
+  if (is_inherited (self))
+    return NULL;
+
+  wp_engine_lock (self->job->engine);
+  notes = self->notes;
+  wp_engine_unlock (self->job->engine);
+
+  return notes;
 }
 
 /**

@@ -16,6 +16,8 @@ gboolean  wp_apply_wait      (WpApply *self, gint64 timeout);
 WP_PUBLIC
 GVariant *wp_apply_get_value (WpApply *self, GError **error);
 WP_PUBLIC
+GBytes   *wp_apply_get_notes (WpApply *self);
+WP_PUBLIC
 void      wp_apply_cancel    (WpApply *self);
 
 G_END_DECLS

@@ -209,7 +209,7 @@ wp_batch_wait (WpBatch *self, gint64 timeout, GError **error)
  * | 48 | u64  | *n*, the length of the notes |
  * | 56 |      | the type string, *t* bytes with its NUL and what fills them up: for kind 1 only |
  * |    |      | the value, *v* bytes: those of the `ay`; the serialised value; or of an error the serialised `(sis)` of its domain, code and message |
- * |    |      | the notes of a failed task, *n* bytes |
+ * |    |      | the notes of a failed task ([method@Result.get_notes]), *n* bytes |
  *
  * The value and the notes are followed by as many zero bytes as it takes to reach a multiple of 8. In Python the first
  * 56 bytes are `struct.unpack_from('<QIIIIqqQQ', block, position)`.

@@ -6,14 +6,19 @@
 #include "pool/wp-task-options-private.h"
 
 GVariant *
-wp_call_take_applied (WpJob *job, GError **error)
+wp_call_take_applied (WpJob *job, GBytes **notes, GError **error)
 {
   guint64 index;
   GVariant *value;
   GError *failure;
-  gboolean taken = wp_result_queue_take (job->results, &index, &value, &failure, NULL);
+  WpTaskRun run;
+  gboolean taken = wp_result_queue_take (job->results, &index, &value, &failure, &run);
 
   g_assert (taken);
+  if (notes != NULL)
+    *notes = run.notes;
+  else
+    g_clear_pointer (&run.notes, g_bytes_unref);
   if (failure != NULL)
     g_propagate_error (error, failure);
 
@@ -156,7 +161,7 @@ wp_call_run (WpEngine      *engine,
   wp_call_wait (job, callback, G_MAXINT64);
   g_cancellable_disconnect (cancellable, handler);
 
-  return kind == WP_CALL_MAP ? take_mapped (job, error) : wp_call_take_applied (job, error);
+  return kind == WP_CALL_MAP ? take_mapped (job, error) : wp_call_take_applied (job, NULL, error);
 }
 
 /* In the main context of the call */
@@ -237,7 +242,7 @@ return_call (gpointer data)
   g_cancellable_disconnect (g_task_get_cancellable (task), call->handler);
 
   if (!call->is_map)
-    call->value = wp_call_take_applied (call->job, &call->error);
+    call->value = wp_call_take_applied (call->job, NULL, &call->error);
 
   if (call->error != NULL)
     g_task_return_error (task, g_steal_pointer (&call->error));

@@ -38,8 +38,9 @@ WpJob    *wp_call_submit (WpEngine        *engine,
                           GError         **error);
 /* Waits until the job has ended, or for no longer than until that time (wp_engine_get_end_time ()). TRUE: it has. */
 gboolean  wp_call_wait   (WpJob *job, WpEventCallback *callback, gint64 end_time);
-/* Of an apply that has ended, once. Returns: (transfer full) */
-GVariant *wp_call_take_applied (WpJob *job, GError **error);
+/* Of an apply that has ended, once. notes: (nullable): what a task that died has left, (transfer full) (nullable).
+ * Returns: (transfer full) */
+GVariant *wp_call_take_applied (WpJob *job, GBytes **notes, GError **error);
 
 /* Submits a job; the task ends with its result, by way of the delivery, which must lead to the task's context.
  * Takes the items; uses the task data. */

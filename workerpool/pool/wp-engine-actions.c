@@ -109,7 +109,7 @@ get_function_name (WpJob *job)
   return g_str_equal (job->function, WP_FUNCTION_LIST) ? "the list of functions" : job->function;
 }
 
-/* Where tasks ended that have no result; its times are the caller's to free. */
+/* Where tasks ended that have no result; its times and notes are the caller's to free. */
 static WpResultOrigin
 find_origin (WpEngine *self, const WpAction *action)
 {
@@ -118,6 +118,8 @@ find_origin (WpEngine *self, const WpAction *action)
 
   if (ran && action->n_tasks == 1 && self->links[action->worker]->interrupted.started != 0)
     origin.times = g_bytes_new (&self->links[action->worker]->interrupted, sizeof (WpTaskTimes));
+  if (action->reason == WP_FAIL_WORKER_DIED && self->links[action->worker]->notes != NULL)
+    origin.notes = g_bytes_ref (self->links[action->worker]->notes);
   if (!ran && action->attempt > 0)
     origin.n_retries = action->attempt - 1;
 
@@ -502,6 +504,7 @@ run_action (WpEngine *self, const WpAction *action)
           job->interruption = g_error_copy (error);
         job_fail_tasks (self, job, action->first, action->n_tasks, error, &origin);
         g_clear_pointer (&origin.times, g_bytes_unref);
+        g_clear_pointer (&origin.notes, g_bytes_unref);
       }
       break;
 

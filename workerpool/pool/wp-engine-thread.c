@@ -52,6 +52,8 @@ report_gone (WpEngine *self, WpLink *link, GError *reason)
       running = held[i];
 
   note_interrupted (self, link, &running);
+  if (running.sequence != 0 && link->board != NULL)
+    link->notes = wp_board_salvage_notes (link->board);
   if (self->insights != NULL)
     wp_insights_ended (self->insights, link->id, wp_engine_now ());
 
@@ -134,6 +136,7 @@ launch (WpEngine *self, WpLink *link)
   if (self->insights != NULL)
     wp_insights_launched (self->insights, link->id, link->launched);
   link->interrupted = (WpTaskTimes){ 0 };
+  g_clear_pointer (&link->notes, g_bytes_unref);
   if (link->signal != 0 || link->stop_sent)
     {
       /* Ended before it began. */

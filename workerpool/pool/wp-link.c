@@ -53,6 +53,7 @@ wp_link_free (WpLink *self)
 {
   wp_link_reset (self);
   g_clear_error (&self->cause);
+  g_clear_pointer (&self->notes, g_bytes_unref);
   g_free (self);
 }
 

@@ -56,6 +56,7 @@ typedef struct
   gint64 launched;   /* when its start began, ns */
   gint64 busy_until; /* no task that it has not reported began earlier, ns */
   WpTaskTimes interrupted; /* of the task that it ran when it died, until the next launch; not known: 0 */
+  GBytes *notes; /* likewise, nullable */
   gboolean init_failed; /* it has told so, or was told to end because of it */
   gboolean has_exit_result; /* its exit function has ended, one way or the other */
   gint64 start_deadline; /* of the start or the init function; 0: none */

@@ -82,11 +82,11 @@ add_record (WpResultBlock   *self,
             const WpTaskRun *run,
             const char      *type,
             gconstpointer    value,
-            gsize            length,
-            gconstpointer    notes,
-            gsize            notes_length)
+            gsize            length)
 {
   const gsize type_size = type != NULL ? strlen (type) + 1 : 0;
+  gsize notes_length = 0;
+  gconstpointer notes = run->notes != NULL ? g_bytes_get_data (run->notes, &notes_length) : NULL;
   guint8 *header = append (self, WP_RESULT_BLOCK_HEADER_SIZE);
 
   put_u64 (header, index);
@@ -110,7 +110,7 @@ wp_result_block_add (WpResultBlock *self, guint64 index, const WpTaskRun *run, c
   const gboolean is_bytes = g_str_equal (record->type, "ay");
 
   add_record (self, is_bytes ? WP_RESULT_KIND_BYTES : WP_RESULT_KIND_VALUE, index, run, is_bytes ? NULL : record->type,
-              record->value, record->length, NULL, 0);
+              record->value, record->length);
 }
 
 void
@@ -118,8 +118,7 @@ wp_result_block_add_error (WpResultBlock *self, guint64 index, const WpTaskRun *
 {
   g_autoptr (GVariant) value = wp_payload_new_error (error);
 
-  add_record (self, WP_RESULT_KIND_ERROR, index, run, NULL, g_variant_get_data (value), g_variant_get_size (value),
-              NULL, 0);
+  add_record (self, WP_RESULT_KIND_ERROR, index, run, NULL, g_variant_get_data (value), g_variant_get_size (value));
 }
 
 gboolean

@@ -7,7 +7,7 @@
 
 G_BEGIN_DECLS
 
-/* Exactly one of value (not floating) and error; takes it. */
+/* Exactly one of value (not floating) and error; takes it, and the notes of the run. */
 WpResult *wp_result_new (guint64 index, GVariant *value, GError *error, const WpTaskRun *run);
 
 G_END_DECLS

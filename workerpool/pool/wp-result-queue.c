@@ -43,6 +43,7 @@ run_free (Run *run)
   g_clear_pointer (&run->payload, g_bytes_unref);
   g_clear_error (&run->error);
   g_clear_pointer (&run->origin.times, g_bytes_unref);
+  g_clear_pointer (&run->origin.notes, g_bytes_unref);
   g_free (run);
 }
 
@@ -103,6 +104,8 @@ new_run (guint64 first, guint n, const WpResultOrigin *origin)
   run->origin = *origin;
   if (origin->times != NULL)
     g_bytes_ref (origin->times);
+  if (origin->notes != NULL)
+    g_bytes_ref (origin->notes);
 
   return run;
 }
@@ -188,13 +191,18 @@ wp_result_queue_can_take (WpResultQueue *self)
   return find_current (self);
 }
 
+/* Its notes are the run's. */
 static void
 describe_task (const Run *run, WpTaskRun *described)
 {
   const WpTaskTimes *times = NULL;
   gsize size;
 
-  *described = (WpTaskRun){ .worker = run->origin.worker, .n_retries = run->origin.n_retries };
+  *described = (WpTaskRun){
+    .worker = run->origin.worker,
+    .n_retries = run->origin.n_retries,
+    .notes = run->origin.notes,
+  };
   if (run->origin.times == NULL)
     return;
 
@@ -242,6 +250,8 @@ wp_result_queue_take (WpResultQueue *self, guint64 *index, GVariant **value, GEr
 
   if (described != NULL)
     describe_task (self->current, described);
+  if (described != NULL && described->notes != NULL)
+    g_bytes_ref (described->notes);
   *index = self->current->first;
   *failure = get_failure (self);
   if (*failure == NULL)

@@ -16,6 +16,7 @@ typedef struct
 {
   guint worker;    /* that ran the tasks last, or G_MAXUINT for none */
   guint n_retries; /* how often they were run again */
+  GBytes *notes;   /* that a task has left as it died, or NULL */
   GBytes *times;   /* WpTaskTimes (wp-message.h), one for each record of the payload or for the failed task, or NULL */
 } WpResultOrigin;
 
@@ -39,7 +40,8 @@ void           wp_result_queue_add_error  (WpResultQueue *self,
                                            const WpResultOrigin *origin);
 /* A result can be taken now. */
 gboolean       wp_result_queue_can_take   (WpResultQueue *self);
-/* The next result: exactly one of *value (not floating) and *failure. described: (nullable). FALSE: not now. */
+/* The next result: exactly one of *value (not floating) and *failure. described: (nullable), with a reference on
+ * the notes. FALSE: not now. */
 gboolean       wp_result_queue_take       (WpResultQueue *self,
                                            guint64       *index,
                                            GVariant     **value,

@@ -77,6 +77,7 @@ wp_result_finalize (GObject *object)
 
   g_clear_pointer (&self->value, g_variant_unref);
   g_clear_error (&self->error);
+  g_clear_pointer (&self->run.notes, g_bytes_unref);
 
   G_OBJECT_CLASS (wp_result_parent_class)->finalize (object);
 }
@@ -314,4 +315,24 @@ wp_result_get_n_retries (WpResult *self)
   g_return_val_if_fail (WP_IS_RESULT (self), 0);
 
   return self->run.n_retries;
+}
+
+/**
+ * wp_result_get_notes:
+ * @self: a result
+ *
+ * Gets the notes that the task had left in its worker when that died, or was ended because the task took too long; see
+ * [method@TaskContext.get_notes]. They end with the last byte that is not zero.
+ *
+ * Returns: (transfer none) (nullable): a copy of the notes; `NULL` when the task did not end with its worker, and when
+ *   there are none
+ *
+ * Since: 1.0
+ */
+GBytes *
+wp_result_get_notes (WpResult *self)
+{
+  g_return_val_if_fail (WP_IS_RESULT (self), NULL);
+
+  return self->run.notes;
 }

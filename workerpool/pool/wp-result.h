@@ -24,5 +24,7 @@ WP_PUBLIC
 gint64        wp_result_get_run_time   (WpResult *self);
 WP_PUBLIC
 guint         wp_result_get_n_retries  (WpResult *self);
+WP_PUBLIC
+GBytes       *wp_result_get_notes      (WpResult *self);
 
 G_END_DECLS

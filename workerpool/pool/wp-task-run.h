@@ -13,6 +13,7 @@ typedef struct
   guint n_retries; /* how often it was run again */
   gint64 started;  /* ns; 0: not known */
   gint64 elapsed;  /* ns */
+  GBytes *notes;   /* that it has left as it died, or NULL */
 } WpTaskRun;
 
 G_END_DECLS

@@ -45,6 +45,8 @@ struct _WpTaskContext
 
   GVariant *shared_objects; /* nullable */
 
+  gboolean takes_notes; /* some task of this worker has asked for them */
+
   gpointer worker_state;
   GDestroyNotify destroy_worker_state;
 };

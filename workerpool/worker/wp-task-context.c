@@ -111,6 +111,9 @@ void
 wp_task_context_end (WpTaskContext *self)
 {
   self->running = FALSE;
+  /* Those of a task that has ended are not taken for those of the next one. */
+  if (self->takes_notes)
+    wp_board_clear_notes (self->board);
   if (self->watch != NULL)
     wp_cancel_watch_end (self->watch);
 }
@@ -373,6 +376,45 @@ wp_task_context_get_shared_objects (WpTaskContext *self)
   g_return_val_if_fail (WP_IS_TASK_CONTEXT (self), NULL);
 
   return self->shared_objects;
+}
+
+/**
+ * wp_task_context_get_notes:
+ * @self: a task context
+ * @size: (out) (optional): how many bytes there are
+ *
+ * Gets memory in which the running task can leave notes, for whoever learns that it has died.
+ *
+ * It is shared with the pool. When the worker dies while the task runs, or is ended because the task takes too long, a
+ * copy of the notes is part of the task's result: [method@Result.get_notes]. What the notes say, and when they may be
+ * read while they are being written, is a matter between the two ends; the library never looks at them. The memory is
+ * the same for all tasks of a worker, 64 KiB at a multiple of 4096 bytes. Its first 64 bytes are zero when a task
+ * starts; the others are what an earlier task may have left.
+ *
+ * In languages other than C it is a number, the address.
+ *
+ * Returns: (type gsize): the memory, which is the worker's; `NULL` on a worker that cannot share any with its pool,
+ *   because it is reached over standard streams, and when no task runs
+ *
+ * Since: 1.0
+ */
+gpointer
+wp_task_context_get_notes (WpTaskContext *self,
+                           gsize         *size)
+{
+  gboolean available;
+
+  g_return_val_if_fail (WP_IS_TASK_CONTEXT (self), NULL);
+
+  available = self->running && self->board != NULL;
+  if (size != NULL)
+    *size = available ? WP_BOARD_NOTES_SIZE : 0;
+  if (!available)
+    return NULL;
+
+  self->takes_notes = TRUE;
+
+  return wp_board_get_notes (self->board);
 }
 
 /**

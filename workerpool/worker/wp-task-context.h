@@ -39,6 +39,9 @@ guint8  *wp_task_context_exchange_error (WpTaskContext *self,
                                          gsize         *next_length,
                                          GError       **error);
 WP_PUBLIC
+gpointer wp_task_context_get_notes      (WpTaskContext *self,
+                                         gsize         *size);
+WP_PUBLIC
 gpointer wp_task_context_get_worker_state (WpTaskContext *self);
 WP_PUBLIC
 void     wp_task_context_set_worker_state (WpTaskContext *self,
