@@ -124,8 +124,18 @@ def _():
 @test('/python/payload/errors-name-the-item')
 def _():
     items = [(1, 2), (3, [generator()])]
-    expect_refusal(["'generator'", 'item 8', '[1][0]'], ('key', items), items=items, first=7)
-    expect_refusal(["'generator'", 'result 1'], [1, generator()], items=[1, generator()], what='result')
+    expect_refusal(["'generator'", 'in argument 2 of item 8 at [0]'], ('key', items), items=items, first=7)
+    expect_refusal(["'generator'", "in argument 'x' of item 0:"], [{'x': generator()}], items=[{'x': generator()}],
+                   first=0)
+    expect_refusal(["'generator'", 'in item 1:'], [1, generator()], items=[1, generator()], first=0)
+    results = [1, (2, generator())]
+    expect_refusal(["'generator'", 'in result 1 at [1]'], results, items=results, what='result')
+    try:
+        _payload.Sender().check((1, generator()), 'the result')
+    except SerializationError as error:
+        expect('in the result at [1]' in str(error), f'it says {str(error)!r}')
+    else:
+        raise AssertionError('a generator would travel')
 
 
 @test('/python/payload/what-has-no-end-is-refused')

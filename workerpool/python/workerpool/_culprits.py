@@ -8,13 +8,13 @@ _TRIALS = 2000
 
 
 def find(value, fails):
-    """(path, culprit): the innermost part of the value for which `fails (part)` holds, and the way to it, as in
-    `[3]['key'].attribute`; '' for the value itself.
+    """(steps, culprit): the innermost part of the value for which `fails (part)` holds, and the way to it, as in
+    `['[3]', "['key']", '.attribute']`.
     """
-    path = []
+    steps = []
     seen = {id(value)}
     trials = _TRIALS
-    while len(path) < _DEPTH:
+    while len(steps) < _DEPTH:
         for step, part in _parts(value):
             trials -= 1
             if trials < 0:
@@ -26,9 +26,9 @@ def find(value, fails):
         if trials < 0:
             break
         seen.add(id(part))
-        path.append(step)
+        steps.append(step)
         value = part
-    return ''.join(path), value
+    return steps, value
 
 
 def _parts(value):

@@ -40,6 +40,11 @@ class Message(bytes):
     lease = None
 
 
+def get_lease(message):
+    """What keeps the shared memory of a message, or None."""
+    return getattr(message, 'lease', None)
+
+
 class Sender:
     """Makes messages of objects.
 
@@ -71,6 +76,13 @@ class Sender:
             raise SerializationError(self._explain(value, items, first, what, error)) from error
         return self._pack(pieces) if pieces.buffers else b''.join(pieces.stream)
 
+    def check(self, value, what):
+        """Raises what `dumps ()` would raise, and makes no message; `what`: the name of the value in the error."""
+        try:
+            self._dump(value, ())
+        except Exception as error:
+            raise SerializationError(self._tell(value, what, error)) from error
+
     def _dump(self, value, items):
         pieces = Pieces(items, self._containers)
         try:
@@ -98,24 +110,26 @@ class Sender:
         return message
 
     def _explain(self, value, items, first, what, error):
-        def fails(part):
-            try:
-                self._dump(part, ())
-            except Exception:
-                return True
-            return False
-
-        where = ''
         for number, item in enumerate(items or (), first):
-            if fails(item):
-                where, value = f'{what} {number}', item
-                break
+            if self._fails(item):
+                are_arguments = what == 'item' and isinstance(item, ARGUMENTS)
+                return self._tell(item, f'{what} {number}', error, are_arguments)
+        return self._tell(value, '', error)
+
+    def _tell(self, value, what, error, are_arguments=False):
         # What is nested too deep has no single culprit.
-        path, culprit = ('', value) if isinstance(error, RecursionError) else _culprits.find(value, fails)
-        if where and path:
-            where = f'{path.lstrip()} of {where}' if path.startswith(' ') else f'{where} at {path}'
-        where = where or path
+        steps, culprit = ([], value) if isinstance(error, RecursionError) else _culprits.find(value, self._fails)
+        if are_arguments and steps:
+            what = f'{_name_argument(steps.pop(0))} of {what}'
+        where = ' at '.join(filter(None, (what, ''.join(steps).lstrip())))
         return f'cannot pickle {type(culprit).__name__!r} object{" in " if where else ""}{where}: {reason(error)}'
+
+    def _fails(self, part):
+        try:
+            self._dump(part, ())
+        except Exception:
+            return True
+        return False
 
 
 class Receiver:
@@ -182,6 +196,12 @@ class Receiver:
             self._get_peer(name)
         except OSError:
             pass
+
+
+def _name_argument(step):
+    """For people: `[2]` is argument 3, and `['x']` is argument 'x'."""
+    name = step.strip('[]')
+    return f'argument {int(name) + 1}' if name.isdecimal() else f'argument {name}'
 
 
 def _is_small(item):
