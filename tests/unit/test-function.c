@@ -74,73 +74,6 @@ test_list_is_sorted (void)
   g_assert_cmpuint (g_strv_length (names), ==, 0);
 }
 
-static gboolean
-find_even (const char *name,
-           gpointer    user_data,
-           GError    **error)
-{
-  guint *n_calls = user_data;
-  const guint64 number = g_ascii_strtoull (name, NULL, 10);
-
-  (*n_calls)++;
-  if (number % 2 == 1)
-    {
-      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "this one is odd");
-      return FALSE;
-    }
-  if (number == 0)
-    return FALSE;
-
-  wp_register_function (name, return_number, GUINT_TO_POINTER (number), NULL);
-  return TRUE;
-}
-
-static void
-test_finder_registers_what_is_asked_for (void)
-{
-  g_autoptr (WpFunction) first = NULL;
-  g_autoptr (WpFunction) second = NULL;
-  g_autoptr (WpFunction) none = NULL;
-  g_autoptr (GError) error = NULL;
-  guint n_calls = 0;
-
-  wp_set_function_finder (find_even, &n_calls, NULL);
-  first = wp_function_lookup ("22", &error);
-  g_assert_no_error (error);
-  second = wp_function_lookup ("22", &error);
-  g_assert_no_error (error);
-  g_assert_cmpint (call (first), ==, 22);
-  g_assert_true (first == second);
-  g_assert_cmpuint (n_calls, ==, 1);
-
-  none = wp_function_lookup ("7", &error);
-  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
-  g_assert_null (none);
-  g_clear_error (&error);
-
-  none = wp_function_lookup ("absent", &error);
-  g_assert_error (error, WP_ERROR, WP_ERROR_UNKNOWN_FUNCTION);
-  g_assert_null (none);
-  g_clear_error (&error);
-  g_assert_cmpuint (n_calls, ==, 3);
-
-  wp_set_function_finder (NULL, NULL, NULL);
-  none = wp_function_lookup ("44", &error);
-  g_assert_error (error, WP_ERROR, WP_ERROR_UNKNOWN_FUNCTION);
-  g_assert_cmpuint (n_calls, ==, 3);
-  g_assert_true (wp_unregister_function ("22"));
-}
-
-static void
-test_finder_is_freed_when_it_is_replaced (void)
-{
-  n_destroyed = 0;
-  wp_set_function_finder (find_even, &n_destroyed, count_destroy);
-  g_assert_cmpint (n_destroyed, ==, 0);
-  wp_set_function_finder (NULL, NULL, NULL);
-  g_assert_cmpint (n_destroyed, ==, 1);
-}
-
 static void
 test_replaced_outlives_its_tasks (void)
 {
@@ -400,8 +333,6 @@ main (int   argc,
 
   g_test_add_func ("/worker/function/registering-makes-a-host", test_makes_host);
   g_test_add_func ("/worker/function/list-is-sorted", test_list_is_sorted);
-  g_test_add_func ("/worker/function/finder-registers-what-is-asked-for", test_finder_registers_what_is_asked_for);
-  g_test_add_func ("/worker/function/finder-is-freed-when-it-is-replaced", test_finder_is_freed_when_it_is_replaced);
   g_test_add_func ("/worker/function/replaced-function-outlives-its-tasks", test_replaced_outlives_its_tasks);
   g_test_add_func ("/worker/function/destroy-may-use-the-registry", test_destroy_may_use_registry);
   g_test_add_func ("/worker/function/bad-names-are-refused", test_bad_names_are_refused);

@@ -24,17 +24,8 @@ struct _WpFunction
   GDestroyNotify destroy;
 };
 
-/* What registers functions by their names, as they are asked for. A call keeps a reference. */
-typedef struct
-{
-  WpFunctionFinder find;
-  gpointer user_data;
-  GDestroyNotify destroy;
-} Finder;
-
 static GMutex registry_lock;
-static GHashTable *registry;   /* name → WpFunction */
-static Finder *current_finder; /* nullable */
+static GHashTable *registry; /* name → WpFunction */
 
 __attribute__ ((constructor)) static void
 protect_registry (void)
@@ -101,9 +92,12 @@ wp_function_describe_names (const char *const *names)
   return g_string_free (list, FALSE);
 }
 
-static WpFunction *
-lookup_registered (const char *name)
+WpFunction *
+wp_function_lookup (const char *name,
+                    GError    **error)
 {
+  g_auto (GStrv) names = NULL;
+  g_autofree char *known = NULL;
   WpFunction *function = NULL;
 
   g_mutex_lock (&registry_lock);
@@ -113,57 +107,6 @@ lookup_registered (const char *name)
     wp_function_ref (function);
   g_mutex_unlock (&registry_lock);
 
-  return function;
-}
-
-static void
-finder_clear (gpointer data)
-{
-  Finder *self = data;
-
-  if (self->destroy != NULL)
-    self->destroy (self->user_data);
-}
-
-static void
-finder_unref (Finder *self)
-{
-  g_atomic_rc_box_release_full (self, finder_clear);
-}
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Finder, finder_unref)
-
-/* Without the lock, as it registers what it finds. NULL without an error: it knows no such function. */
-static WpFunction *
-find (const char *name,
-      GError    **error)
-{
-  g_autoptr (Finder) used = NULL;
-  g_autoptr (GError) find_error = NULL;
-
-  g_mutex_lock (&registry_lock);
-  if (current_finder != NULL)
-    used = g_atomic_rc_box_acquire (current_finder);
-  g_mutex_unlock (&registry_lock);
-
-  if (used == NULL)
-    return NULL;
-  if (used->find (name, used->user_data, &find_error))
-    return lookup_registered (name);
-  if (find_error != NULL)
-    g_propagate_error (error, g_steal_pointer (&find_error));
-
-  return NULL;
-}
-
-WpFunction *
-wp_function_lookup (const char *name,
-                    GError    **error)
-{
-  g_auto (GStrv) names = NULL;
-  g_autofree char *known = NULL;
-  GError *find_error = NULL;
-  WpFunction *function = lookup_registered (name);
-
   if (function != NULL)
     return function;
 
@@ -172,15 +115,6 @@ wp_function_lookup (const char *name,
 
   if (wp_module_is_function_name (name))
     return wp_module_lookup (name, error);
-
-  function = find (name, &find_error);
-  if (function != NULL)
-    return function;
-  if (find_error != NULL)
-    {
-      g_propagate_error (error, find_error);
-      return NULL;
-    }
 
   names = wp_list_functions ();
   if (names[0] == NULL)
@@ -303,49 +237,6 @@ wp_unregister_function (const char *name)
   g_mutex_unlock (&registry_lock);
 
   return function != NULL;
-}
-
-/**
- * wp_set_function_finder:
- * @finder: (nullable) (scope notified) (closure user_data) (destroy destroy): what registers functions by name, or
- *   `NULL` for nothing
- * @user_data: data for @finder
- * @destroy: (nullable): frees @user_data when the finder is replaced and not being called
- *
- * Sets what a worker of this program asks for a function that is not registered, before a task fails with
- * `WP_ERROR_UNKNOWN_FUNCTION`.
- *
- * A host whose functions have names that nobody can list beforehand, such as the exports of modules, registers them
- * with this as they are called for. Functions of C modules are not asked for.
- *
- * This may be called in any thread; @finder is called in the thread of [method@Worker.run]. @destroy is called in the
- * thread that drops the last use.
- *
- * Since: 1.0
- */
-void
-wp_set_function_finder (WpFunctionFinder finder,
-                        gpointer         user_data,
-                        GDestroyNotify   destroy)
-{
-  g_autoptr (Finder) replaced = NULL;
-  Finder *replacement = NULL;
-
-  if (finder != NULL)
-    {
-      replacement = g_atomic_rc_box_new0 (Finder);
-      replacement->find = finder;
-      replacement->user_data = user_data;
-      replacement->destroy = destroy;
-    }
-
-  g_mutex_lock (&registry_lock);
-  replaced = g_steal_pointer (&current_finder);
-  current_finder = replacement;
-  g_mutex_unlock (&registry_lock);
-
-  if (replacement != NULL)
-    wp_process_set_is_host ();
 }
 
 static int

@@ -28,34 +28,14 @@ typedef GVariant *(*WpTaskFunc) (WpTaskContext *context,
                                  gpointer       user_data,
                                  GError       **error);
 
-/**
- * WpFunctionFinder:
- * @name: a name that no registered function has
- * @user_data: the data given to [func@set_function_finder]
- * @error: return location for an error, which says why there is no such function
- *
- * Registers the function of a name that a worker was asked for, with [func@register_function].
- *
- * Returns: `TRUE` when it has done so, or `FALSE` when it knows no such function, with or without @error
- *
- * Since: 1.0
- */
-typedef gboolean (*WpFunctionFinder) (const char *name,
-                                      gpointer    user_data,
-                                      GError    **error);
-
 WP_PUBLIC
-void     wp_register_function    (const char    *name,
-                                  WpTaskFunc     function,
-                                  gpointer       user_data,
-                                  GDestroyNotify destroy);
+void     wp_register_function   (const char    *name,
+                                 WpTaskFunc     function,
+                                 gpointer       user_data,
+                                 GDestroyNotify destroy);
 WP_PUBLIC
-gboolean wp_unregister_function  (const char *name);
+gboolean wp_unregister_function (const char *name);
 WP_PUBLIC
-void     wp_set_function_finder  (WpFunctionFinder finder,
-                                  gpointer         user_data,
-                                  GDestroyNotify   destroy);
-WP_PUBLIC
-char   **wp_list_functions       (void);
+char   **wp_list_functions      (void);
 
 G_END_DECLS

@@ -33,19 +33,12 @@ explain_breach (const char *function_name,
 }
 
 GVariant *
-wp_task_run (WpFunction    *function,
-             const char    *function_name,
-             WpTaskContext *context,
-             GVariant      *args,
-             GError       **error)
+wp_task_check (const char *function_name,
+               GVariant   *value,
+               GError     *task_error,
+               GError    **error)
 {
-  GError *task_error = NULL;
   const char *flaw = NULL;
-  GVariant *value;
-
-  value = wp_function_call (function, context, args, &task_error);
-  if (value != NULL)
-    value = g_variant_take_ref (value);
 
   if (G_LIKELY (value != NULL && task_error == NULL))
     {
@@ -61,6 +54,19 @@ wp_task_run (WpFunction    *function,
 
   g_propagate_error (error, explain_breach (function_name, value, task_error, flaw));
   return NULL;
+}
+
+GVariant *
+wp_task_run (WpFunction    *function,
+             const char    *function_name,
+             WpTaskContext *context,
+             GVariant      *args,
+             GError       **error)
+{
+  GError *task_error = NULL;
+  GVariant *value = wp_function_call (function, context, args, &task_error);
+
+  return wp_task_check (function_name, value != NULL ? g_variant_take_ref (value) : NULL, task_error, error);
 }
 
 gboolean

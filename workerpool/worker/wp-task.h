@@ -14,6 +14,12 @@ GVariant *wp_task_run (WpFunction    *function,
                        GVariant      *args,
                        GError       **error);
 
+/* The same of what a function has returned, which it takes; the value, nullable, is not floating. */
+GVariant *wp_task_check (const char *function_name,
+                         GVariant   *value,
+                         GError     *task_error,
+                         GError    **error);
+
 /* Calls a function that stands before or after the tasks, by its name, with the empty tuple. It may return NULL without
  * an error. FALSE with its error, with WP_ERROR_UNKNOWN_FUNCTION, or with WP_ERROR_INVALID_RESULT as above. */
 gboolean  wp_task_run_hook (const char    *function_name,

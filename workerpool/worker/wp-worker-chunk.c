@@ -27,9 +27,10 @@
 #define RECALL_PATIENCE_US (5 * G_USEC_PER_SEC)
 #define RECALL_PAUSE_US 200
 
-typedef struct
+struct _WpChunkRun
 {
   WpWorker *worker;
+  WpFrame frame;
   guint64 sequence;
   WpChunkHead head;
   WpFunction *function; /* NULL: the host has none of that name, */
@@ -41,19 +42,21 @@ typedef struct
   gboolean has_argument;
   WpTaskTimes times;    /* of the task that runs */
   gint64 now;           /* when the task before ended */
+  gboolean is_pulled;   /* who pulls the tasks runs the function */
   GError *error;        /* what an exchange has met: the worker cannot go on */
-} ChunkRun;
+};
 
 static void
-chunk_run_clear (ChunkRun *run)
+wp_chunk_run_clear (WpChunkRun *run)
 {
   g_clear_pointer (&run->function, wp_function_unref);
   g_clear_error (&run->lookup_error);
   g_clear_error (&run->error);
   wp_payload_reader_clear (&run->reader);
+  wp_frame_clear (&run->frame);
 }
 
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (ChunkRun, chunk_run_clear)
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (WpChunkRun, wp_chunk_run_clear)
 
 static WpFunction *
 find_function (const WpChunkHead *head,
@@ -99,14 +102,14 @@ wait_for_recall (WpWorker *self,
 }
 
 static gboolean
-is_last (const ChunkRun *run)
+is_last (const WpChunkRun *run)
 {
   return run->offset + 1 == run->head.n_tasks;
 }
 
 /* Of the first task that has not started. */
 static gboolean
-read_argument (ChunkRun *run,
+read_argument (WpChunkRun *run,
                GError  **error)
 {
   GError *read_error = NULL;
@@ -127,7 +130,7 @@ read_argument (ChunkRun *run,
 
 /* FALSE without error: the pool has taken back the task and what follows. */
 static gboolean
-claim_task (ChunkRun *run,
+claim_task (WpChunkRun *run,
             guint     expected,
             GError  **error)
 {
@@ -153,7 +156,7 @@ claim_task (ChunkRun *run,
 
 /* The task that was claimed. */
 static gboolean
-start_task (ChunkRun *run,
+start_task (WpChunkRun *run,
             GError  **error)
 {
   WpWorker *self = run->worker;
@@ -169,7 +172,7 @@ start_task (ChunkRun *run,
   else if (!wp_outbox_announce (self->outbox, run->now, error))
     return FALSE;
 
-  if (run->function != NULL)
+  if (run->function != NULL || run->is_pulled)
     wp_task_context_begin (self->context, run->sequence, run->offset, run->head.first + run->offset);
 
   return TRUE;
@@ -177,7 +180,7 @@ start_task (ChunkRun *run,
 
 /* The task that runs has come to its end; takes the value (nullable), or the error. */
 static gboolean
-finish_task (ChunkRun *run,
+finish_task (WpChunkRun *run,
              GVariant *value,
              GError   *task_error,
              GError  **error)
@@ -218,7 +221,7 @@ finish_task (ChunkRun *run,
 /* Whether the next task can take the place of the one that runs. Others are given to the function as it is called: a
  * large argument is not copied then. */
 static gboolean
-can_exchange (ChunkRun *run,
+can_exchange (WpChunkRun *run,
               GError  **error)
 {
   if (is_last (run) || run->worker->retiring || !read_argument (run, error))
@@ -237,7 +240,7 @@ exchange (gpointer       data,
           gsize         *length,
           GError       **error)
 {
-  ChunkRun *run = data;
+  WpChunkRun *run = data;
   WpWorker *self = run->worker;
 
   if (run->error == NULL && can_exchange (run, &run->error) && claim_task (run, run->offset + 1, &run->error))
@@ -256,85 +259,110 @@ exchange (gpointer       data,
   return FALSE;
 }
 
-/* Calls the function, which may go on with further tasks. */
+/* The function has come back from the task that runs. FALSE: the task has no result, as the worker was told to end. This
+ * is as if it had been killed. */
 static gboolean
-run_function (ChunkRun *run,
-              GVariant **value,
-              GError  **task_error,
-              GError  **error)
+leave_task (WpChunkRun *run,
+            GError    **error)
 {
   WpWorker *self = run->worker;
-  g_autoptr (GVariant) args = wp_payload_reader_get_value (&run->reader, &run->argument);
 
-  *value = wp_task_run (run->function, run->head.function, self->context, args, task_error);
   wp_worker_leave_if_copied (self, run->head.function);
   wp_task_context_end (self->context);
 
-  /* The task of a worker that was told to end has no result: this is as if it had been killed. */
-  if (run->error == NULL && !wp_worker_is_asked (self))
+  return !wp_worker_is_asked (self) || wp_worker_set_asked_error (error);
+}
+
+/* Calls the function, which may go on with further tasks. */
+static gboolean
+run_function (WpChunkRun *run,
+              GVariant  **value,
+              GError    **task_error,
+              GError    **error)
+{
+  g_autoptr (GVariant) args = wp_payload_reader_get_value (&run->reader, &run->argument);
+
+  *value = wp_task_run (run->function, run->head.function, run->worker->context, args, task_error);
+  if (leave_task (run, error) && run->error == NULL)
     return TRUE;
 
   g_clear_pointer (value, g_variant_unref);
   g_clear_error (task_error);
-  if (run->error == NULL)
-    return wp_worker_set_asked_error (error);
-
-  g_propagate_error (error, g_steal_pointer (&run->error));
+  if (run->error != NULL)
+    {
+      g_clear_error (error);
+      g_propagate_error (error, g_steal_pointer (&run->error));
+    }
   return FALSE;
 }
 
+/* *started: FALSE when the chunk has no further task, or the pool has taken it back. */
 static gboolean
-run_tasks (ChunkRun *run,
-           GError  **error)
+start_next (WpChunkRun *run,
+            gboolean   *started,
+            GError    **error)
 {
-  while (run->offset < run->head.n_tasks)
+  GError *claim_error = NULL;
+
+  *started = FALSE;
+  if (run->offset == run->head.n_tasks)
+    return TRUE;
+  if (!read_argument (run, error))
+    return FALSE;
+
+  if (!claim_task (run, run->offset, &claim_error))
     {
-      GError *claim_error = NULL;
-      GError *task_error = NULL;
-      GVariant *value = NULL;
+      if (claim_error == NULL)
+        return TRUE;
 
-      if (!read_argument (run, error))
-        return FALSE;
-      if (!claim_task (run, run->offset, &claim_error))
-        {
-          if (claim_error == NULL)
-            return TRUE;
-
-          g_propagate_error (error, claim_error);
-          return FALSE;
-        }
-
-      if (!start_task (run, error) ||
-          (G_LIKELY (run->function != NULL) && !run_function (run, &value, &task_error, error)) ||
-          !finish_task (run, value, task_error, error))
-        return FALSE;
+      g_propagate_error (error, claim_error);
+      return FALSE;
     }
+
+  *started = TRUE;
+  return start_task (run, error);
+}
+
+static gboolean
+run_here (WpChunkRun *run,
+          GError    **error)
+{
+  GError *task_error = NULL;
+  GVariant *value = NULL;
+
+  return (G_UNLIKELY (run->function == NULL) || run_function (run, &value, &task_error, error)) &&
+         finish_task (run, value, task_error, error);
+}
+
+/* Takes the frame. */
+static gboolean
+begin_chunk (WpChunkRun *run,
+             WpWorker   *self,
+             WpFrame    *frame,
+             GError    **error)
+{
+  run->worker = self;
+  run->frame = *frame;
+  memset (frame, 0, sizeof *frame);
+  run->sequence = run->frame.header.sequence;
+  run->now = wp_worker_get_now ();
+  if (!wp_chunk_head_decode (&run->head, run->frame.head, run->frame.header.head_length, error))
+    return FALSE;
+
+  run->function = find_function (&run->head, &run->lookup_error);
+  /* What the pool sends it has checked: it made the values itself. */
+  wp_payload_reader_init (&run->reader, run->frame.body, TRUE);
+  wp_outbox_begin_chunk (self->outbox, run->sequence, run->now);
+  wp_emitter_set_stream (self->emitter, run->head.stream);
 
   return TRUE;
 }
 
-gboolean
-wp_worker_run_chunk (WpWorker      *self,
-                     const WpFrame *frame,
-                     GError       **error)
+static gboolean
+end_chunk (WpChunkRun *run,
+           GError    **error)
 {
-  g_auto (ChunkRun) run = { .worker = self, .sequence = frame->header.sequence, .now = wp_worker_get_now () };
-  gboolean went_on;
-
-  if (!wp_chunk_head_decode (&run.head, frame->head, frame->header.head_length, error))
-    return FALSE;
-
-  run.function = find_function (&run.head, &run.lookup_error);
-  /* What the pool sends it has checked: it made the values itself. */
-  wp_payload_reader_init (&run.reader, frame->body, TRUE);
-  wp_outbox_begin_chunk (self->outbox, run.sequence, run.now);
-  wp_emitter_set_stream (self->emitter, run.head.stream);
-
-  wp_task_context_set_exchange (self->context, exchange, &run);
-  went_on = run_tasks (&run, error);
-  wp_task_context_set_exchange (self->context, NULL, NULL);
-  if (!went_on)
-    return FALSE;
+  WpWorker *self = run->worker;
 
   if (self->board_is_shared)
     wp_board_set_idle (self->board, self->n_finished);
@@ -343,8 +371,100 @@ wp_worker_run_chunk (WpWorker      *self,
     return FALSE;
 
   /* A worker that has its next chunk already saves a write, and the pool a wake-up. */
-  if (wp_inbox_has_frame (self->inbox) && !wp_outbox_is_due (self->outbox, run.now))
+  if (wp_inbox_has_frame (self->inbox) && !wp_outbox_is_due (self->outbox, run->now))
     return TRUE;
 
-  return wp_outbox_flush (self->outbox, run.now, error);
+  return wp_outbox_flush (self->outbox, run->now, error);
+}
+
+gboolean
+wp_worker_run_chunk (WpWorker *self,
+                     WpFrame  *frame,
+                     GError  **error)
+{
+  g_auto (WpChunkRun) run = { NULL };
+  gboolean started = TRUE;
+  gboolean went_on;
+
+  if (!begin_chunk (&run, self, frame, error))
+    return FALSE;
+
+  wp_task_context_set_exchange (self->context, exchange, &run);
+  do
+    went_on = start_next (&run, &started, error) && (!started || run_here (&run, error));
+  while (went_on && started);
+  wp_task_context_set_exchange (self->context, NULL, NULL);
+
+  return went_on && end_chunk (&run, error);
+}
+
+/* For who pulls tasks */
+
+WpChunkRun *
+wp_chunk_run_new (WpWorker *self,
+                  WpFrame  *frame,
+                  GError  **error)
+{
+  WpChunkRun *run = g_new0 (WpChunkRun, 1);
+
+  if (!begin_chunk (run, self, frame, error))
+    {
+      wp_chunk_run_free (run);
+      return NULL;
+    }
+
+  run->is_pulled = run->function == NULL && wp_worker_may_pull (run->head.function, run->lookup_error);
+  return run;
+}
+
+void
+wp_chunk_run_free (WpChunkRun *run)
+{
+  wp_chunk_run_clear (run);
+  g_free (run);
+}
+
+const char *
+wp_chunk_run_get_function (WpChunkRun *run)
+{
+  return run->head.function;
+}
+
+gboolean
+wp_chunk_run_pull (WpChunkRun *run,
+                   GVariant  **args,
+                   GError    **error)
+{
+  gboolean started;
+
+  *args = NULL;
+  while (start_next (run, &started, error))
+    {
+      if (!started)
+        return end_chunk (run, error);
+
+      if (run->is_pulled)
+        {
+          *args = wp_payload_reader_get_value (&run->reader, &run->argument);
+          return TRUE;
+        }
+      if (!run_here (run, error))
+        return FALSE;
+    }
+
+  return FALSE;
+}
+
+gboolean
+wp_chunk_run_answer (WpChunkRun *run,
+                     GVariant   *value,
+                     GError     *task_error,
+                     GError    **error)
+{
+  if (leave_task (run, error))
+    return finish_task (run, value, task_error, error);
+
+  g_clear_pointer (&value, g_variant_unref);
+  g_clear_error (&task_error);
+  return FALSE;
 }

@@ -52,6 +52,7 @@ wp_worker_finalize (GObject *object)
 {
   WpWorker *self = WP_WORKER (object);
 
+  g_clear_pointer (&self->chunk, wp_chunk_run_free);
   if (self->context != NULL)
     wp_task_context_close (self->context);
   g_clear_object (&self->context);
@@ -169,8 +170,8 @@ handle_early (const WpFrame *frame,
 }
 
 /* Waits for the next frame; nothing that the pool waits for is held back meanwhile. */
-static gboolean
-next_frame (WpWorker *self,
+gboolean
+wp_worker_next_frame (WpWorker *self,
             WpFrame  *frame,
             GError  **error)
 {
@@ -227,7 +228,7 @@ receive_shared_objects (WpWorker *self,
   GError *read_error = NULL;
   WpRecord record;
 
-  if (!next_frame (self, &frame, error))
+  if (!wp_worker_next_frame (self, &frame, error))
     return FALSE;
   if (frame.header.type != WP_FRAME_OBJECTS)
     return wp_worker_set_protocol_error (error, "something else than the shared objects");
@@ -329,8 +330,8 @@ refuse_to_run (WpWorker *self,
 }
 
 /* The first frame says what this worker is, and brings the board. */
-static gboolean
-configure (WpWorker *self,
+gboolean
+wp_worker_configure (WpWorker *self,
            GError  **error)
 {
   g_auto (WpFrame) frame = { 0 };
@@ -409,20 +410,15 @@ wp_worker_leave_if_copied (WpWorker   *self,
   _exit (WP_EXIT_FAILED);
 }
 
-/* Calls the function before or after all tasks, and tells the pool what came of it. */
-static gboolean
-run_hook (WpWorker    *self,
-          const char  *function,
-          WpFrameType  type,
-          gboolean    *succeeded,
-          GError     **error)
+gboolean
+wp_worker_send_hook (WpWorker     *self,
+                     WpFrameType   type,
+                     GVariant     *value,
+                     const GError *hook_error,
+                     GError      **error)
 {
   g_autoptr (WpPayloadWriter) writer = wp_payload_writer_new ();
-  g_autoptr (GVariant) value = NULL;
-  g_autoptr (GError) hook_error = NULL;
 
-  *succeeded = wp_task_run_hook (function, self->context, &value, &hook_error);
-  wp_worker_leave_if_copied (self, function);
   if (wp_worker_is_asked (self))
     return wp_worker_set_asked_error (error);
 
@@ -443,6 +439,23 @@ run_hook (WpWorker    *self,
   return TRUE;
 }
 
+/* Calls the function before or after all tasks, and tells the pool what came of it. */
+gboolean
+wp_worker_run_hook (WpWorker    *self,
+                    const char  *function,
+                    WpFrameType  type,
+                    gboolean    *succeeded,
+                    GError     **error)
+{
+  g_autoptr (GVariant) value = NULL;
+  g_autoptr (GError) hook_error = NULL;
+
+  *succeeded = wp_task_run_hook (function, self->context, &value, &hook_error);
+  wp_worker_leave_if_copied (self, function);
+
+  return wp_worker_send_hook (self, type, value, hook_error, error);
+}
+
 /* After a failure the worker waits to be told to end, as the pool knows by then. */
 static gboolean
 initialize (WpWorker *self,
@@ -451,7 +464,7 @@ initialize (WpWorker *self,
   self->is_initialized = TRUE;
 
   return self->init_function == NULL ||
-         run_hook (self, self->init_function, WP_FRAME_INITIALIZED, &self->is_initialized, error);
+         wp_worker_run_hook (self, self->init_function, WP_FRAME_INITIALIZED, &self->is_initialized, error);
 }
 
 static gboolean
@@ -464,7 +477,38 @@ finalize_tasks (WpWorker *self,
   wp_emitter_set_stream (self->emitter, 0);
 
   return self->exit_function == NULL || !self->is_initialized ||
-         run_hook (self, self->exit_function, WP_FRAME_EXIT_RESULT, &succeeded, error);
+         wp_worker_run_hook (self, self->exit_function, WP_FRAME_EXIT_RESULT, &succeeded, error);
+}
+
+gboolean
+wp_worker_handle_frame (WpWorker      *self,
+                        const WpFrame *frame,
+                        GError       **error)
+{
+  switch (frame->header.type)
+    {
+    case WP_FRAME_CANCEL:
+      return handle_cancel (self, frame, error);
+
+    case WP_FRAME_CREDIT:
+      return handle_credit (self, frame, error);
+
+    case WP_FRAME_CHUNK:
+    case WP_FRAME_STOP:
+      g_assert_not_reached ();
+
+    case WP_FRAME_CONFIGURE:
+    case WP_FRAME_READY:
+    case WP_FRAME_RESULTS:
+    case WP_FRAME_STARTED:
+    case WP_FRAME_OBJECTS:
+    case WP_FRAME_RETIRE:
+    case WP_FRAME_INITIALIZED:
+    case WP_FRAME_EXIT_RESULT:
+    case WP_FRAME_EVENT:
+    default:
+      return wp_worker_set_protocol_error (error, "a frame that only workers send, or settings twice");
+    }
 }
 
 /* Returns when the pool asks for the end (TRUE), or cannot be served any more. */
@@ -475,43 +519,14 @@ serve (WpWorker *self,
   while (TRUE)
     {
       g_auto (WpFrame) frame = { 0 };
-      gboolean handled;
 
-      if (!next_frame (self, &frame, error))
+      if (!wp_worker_next_frame (self, &frame, error))
         return FALSE;
+      if (frame.header.type == WP_FRAME_STOP)
+        return wp_outbox_flush (self->outbox, wp_worker_get_now (), error) && finalize_tasks (self, error);
 
-      switch (frame.header.type)
-        {
-        case WP_FRAME_CHUNK:
-          handled = wp_worker_run_chunk (self, &frame, error);
-          break;
-
-        case WP_FRAME_CANCEL:
-          handled = handle_cancel (self, &frame, error);
-          break;
-
-        case WP_FRAME_CREDIT:
-          handled = handle_credit (self, &frame, error);
-          break;
-
-        case WP_FRAME_STOP:
-          return wp_outbox_flush (self->outbox, wp_worker_get_now (), error) && finalize_tasks (self, error);
-
-        case WP_FRAME_CONFIGURE:
-        case WP_FRAME_READY:
-        case WP_FRAME_RESULTS:
-        case WP_FRAME_STARTED:
-        case WP_FRAME_OBJECTS:
-        case WP_FRAME_RETIRE:
-        case WP_FRAME_INITIALIZED:
-        case WP_FRAME_EXIT_RESULT:
-        case WP_FRAME_EVENT:
-        default:
-          handled = wp_worker_set_protocol_error (error, "a frame that only workers send, or settings twice");
-          break;
-        }
-
-      if (!handled)
+      if (frame.header.type == WP_FRAME_CHUNK ? !wp_worker_run_chunk (self, &frame, error)
+                                              : !wp_worker_handle_frame (self, &frame, error))
         return FALSE;
     }
 }
@@ -531,6 +546,26 @@ propagate_end (GError **error,
     }
 
   g_propagate_error (error, cause);
+}
+
+gboolean
+wp_worker_end (WpWorker *self,
+               GError   *run_error,
+               GError  **error)
+{
+  self->state = WP_WORKER_ENDED;
+  if (self->context != NULL)
+    wp_task_context_close (self->context);
+
+  /* What its tasks have left running would keep the process from ending, or outlive it. */
+  if (!self->is_thread)
+    wp_process_end_pools ();
+
+  if (run_error == NULL)
+    return TRUE;
+
+  propagate_end (error, run_error);
+  return FALSE;
 }
 
 WpWorker *
@@ -612,17 +647,8 @@ wp_worker_run (WpWorker *self,
     }
 
   self->state = WP_WORKER_RUNNING;
-  stopped = configure (self, &run_error) && initialize (self, &run_error) && serve (self, &run_error);
-  self->state = WP_WORKER_ENDED;
-  if (self->context != NULL)
-    wp_task_context_close (self->context);
+  stopped = wp_worker_configure (self, &run_error) && initialize (self, &run_error) && serve (self, &run_error);
+  g_assert (stopped == (run_error == NULL));
 
-  /* What its tasks have left running would keep the process from ending, or outlive it. */
-  if (!self->is_thread)
-    wp_process_end_pools ();
-
-  if (!stopped)
-    propagate_end (error, run_error);
-
-  return stopped;
+  return wp_worker_end (self, run_error, error);
 }

@@ -24,4 +24,18 @@ guint     wp_worker_get_id       (WpWorker *self);
 WP_PUBLIC
 gboolean  wp_worker_run          (WpWorker *self, GError **error);
 
+WP_PUBLIC
+GVariant *wp_worker_pull         (WpWorker *self, char **function, GError **error);
+WP_PUBLIC
+WpTaskContext *
+          wp_worker_get_context  (WpWorker *self);
+WP_PUBLIC
+gboolean  wp_worker_answer       (WpWorker *self, GVariant *value, GError **error);
+WP_PUBLIC
+gboolean  wp_worker_answer_error (WpWorker   *self,
+                                  const char *domain,
+                                  int         code,
+                                  const char *message,
+                                  GError    **error);
+
 G_END_DECLS

@@ -22,11 +22,10 @@ class Map:
     Of the threads that use it only one may be in it at a time, but for cancel ()."""
 
     def __init__(self, pool, engine, spec, function, items, *, length=None, ordered=True, chunk_size=None,
-                 max_active=None, task_timeout=None, exact=False, bar=None):
+                 max_active=None, task_timeout=None, exact=False, on_progress=None):
         self.length = length
         self.n_completed = 0
-        self.on_progress = None if bar is None else bar.update
-        self._bar = bar
+        self.on_progress = on_progress
         self._function = function
         self._pool = pool
         self._engine = engine
@@ -40,7 +39,7 @@ class Map:
         self._cancelled = False
         self.done = False
 
-        # Index of the engine's task → (position of its first item, items, message, whose memory it keeps).
+        # Index of the engine's task → (position of its first item, items).
         self._in_flight = {}
         self._n_in_flight = 0
         self._n_pushed = 0
@@ -87,7 +86,7 @@ class Map:
         if self._error is not None:
             if not ready:
                 error, self._error = self._error, None
-                self._finish(error)
+                self._finish()
                 raise error
         elif self._exhausted and not self._in_flight and not self._rests:
             self._finish()
@@ -95,8 +94,8 @@ class Map:
 
     def wait(self, timeout):
         """Waits until poll () has something to do, but no longer than so many seconds."""
-        if not self.done and not self._batch.wait(timeout) and self._bar is not None:
-            self._bar.update(0)
+        if not self.done:
+            self._batch.wait(timeout)
 
     def iterate(self):
         """The results, in blocking calls."""
@@ -135,10 +134,9 @@ class Map:
     # Results
 
     def _settle(self, index, outcome, error, ready):
-        start, items, _ = self._in_flight.pop(index)
+        start, items = self._in_flight.pop(index)
         self._n_in_flight -= len(items)
         if self._error is not None:
-            self._discard(outcome)
             return
         if error is not None:
             self._fail(self._explain(error, start, items))
@@ -152,12 +150,6 @@ class Map:
             self._fail(_errors.restore(error))
         elif n_results < len(items):
             self._rests.append((start + n_results, items[n_results:]))
-
-    def _discard(self, outcome):
-        if outcome is not None:
-            n_results, payload, _, _ = _bundles.split_outcome(outcome)
-            if n_results:
-                self._receiver.discard(payload)
 
     def _deliver(self, start, results, ready):
         self.n_completed += len(results)
@@ -188,7 +180,7 @@ class Map:
             self._error = error
             self._batch.cancel()
 
-    def _finish(self, error=None):
+    def _finish(self):
         self.done = True
         self._in_flight.clear()
         self._rests.clear()
@@ -197,8 +189,6 @@ class Map:
         if self._sizer.estimate is not None:
             self._engine.set_estimate(self._function, self._sizer.estimate)
         self._engine.end(self)
-        if self._bar is not None:
-            self._bar.close(error)
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
             callback(self)
@@ -215,7 +205,7 @@ class Map:
                     break
                 bundles.append(bundle)
                 n -= len(bundle[1])
-                messages.append(self._sender.dumps((bundle[1], self._limit), bundle[1], bundle[0]))
+                messages.append(self._head + self._dump(*bundle))
                 if not self._exact and len(messages) >= 2 * self._n_jobs:
                     break
             if not messages:
@@ -275,10 +265,13 @@ class Map:
         self._n_pulled += len(items)
         return items
 
+    def _dump(self, start, items):
+        return self._sender.dumps((items, self._limit))
+
     def _push(self, messages, bundles):
-        n_pushed = self._batch.push([self._head + message for message in messages])
-        for (start, items), message in zip(bundles[:n_pushed], messages):
-            self._in_flight[self._n_pushed] = start, items, message
+        n_pushed = self._batch.push(messages)
+        for start, items in bundles[:n_pushed]:
+            self._in_flight[self._n_pushed] = start, items
             self._n_pushed += 1
             self._n_in_flight += len(items)
         self._rests.extend(bundles[n_pushed:])

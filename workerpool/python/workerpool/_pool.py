@@ -6,7 +6,7 @@ import operator
 
 from gi.repository import GLib
 
-from . import _applies, _arguments, _engine, _maps, _methods, _progress
+from . import _applies, _arguments, _engine, _maps, _methods
 from ._raw import Wp
 
 
@@ -31,8 +31,6 @@ class WorkerPool:
         use_dill: has no meaning here, as all functions can be sent. order_tasks: whether the chunks go to the workers in
         turn. Others: properties of the introspected pool.
         """
-        if start_method is None and not {'host', 'launcher'}.isdisjoint(properties):
-            start_method = 'spawn'
         method = _methods.choose_method(start_method)
         super().__init__(n_jobs=_make_n_jobs(n_jobs), daemon=bool(daemon), enable_insights=bool(enable_insights),
                          start_method=method, **properties)
@@ -144,10 +142,8 @@ class WorkerPool:
         # The engine sees to each task by itself.
         exact = (chunk_size == 1 or task_timeout is not None or worker_lifespan is not None or spec.order_tasks
                  or self.get_enable_insights())
-        bar = _progress.make(checked.length, progress_bar_options, progress_bar_style) if progress_bar else None
         return _maps.Map(self, python.engine, spec, func, checked.items, length=checked.length, ordered=ordered,
-                         chunk_size=chunk_size, max_active=max_tasks_active, task_timeout=task_timeout, exact=exact,
-                         bar=bar)
+                         chunk_size=chunk_size, max_active=max_tasks_active, task_timeout=task_timeout, exact=exact)
 
     # The apply family
 
@@ -156,18 +152,14 @@ class WorkerPool:
         """The result of one call of a function."""
         if isinstance(func, str):
             return super().apply(func, args, kwargs, callback)
-        called = _make_callback(callback, error_callback)
-        plan = self._plan_apply(func, args, kwargs, worker_init, worker_exit, task_timeout, worker_init_timeout,
-                                worker_exit_timeout)
+        result = self.apply_async(func, args, kwargs, callback, error_callback, worker_init, worker_exit, task_timeout,
+                                  worker_init_timeout, worker_exit_timeout)
         try:
-            result = self._python.desk.call(self, *plan)
+            return result.get()
         except BaseException as error:
-            if not isinstance(error, Exception):
-                self._python.engine.abandon(self, error)
+            if not isinstance(error, Exception) and not result.ready():
+                self._python.engine.interrupt(self, result)
             raise
-        if called is not None:
-            called(result)
-        return result.get()
 
     def apply_async(self, func, args=(), kwargs=None, callback=None, error_callback=None, worker_init=None,
                     worker_exit=None, task_timeout=None, worker_init_timeout=None, worker_exit_timeout=None, *data):
@@ -175,20 +167,20 @@ class WorkerPool:
         if isinstance(func, str):
             return super().apply_async(func, args, kwargs, callback, error_callback,
                                        *(() if worker_init is None else (worker_init, *data)))
-        called = _make_callback(callback, error_callback)
-        return self._python.desk.send(self, *self._plan_apply(func, args, kwargs, worker_init, worker_exit, task_timeout,
-                                                              worker_init_timeout, worker_exit_timeout), called)
-
-    def _plan_apply(self, func, args, kwargs, worker_init, worker_exit, task_timeout, worker_init_timeout,
-                    worker_exit_timeout):
         _arguments.check_callable('func', func)
+        _arguments.check_callable('callback', callback, optional=True)
+        _arguments.check_callable('error_callback', error_callback, optional=True)
         _arguments.check_calls(worker_init, worker_exit, task_timeout, worker_init_timeout, worker_exit_timeout)
         spec = self._python.spec.replace(worker_init, worker_exit, worker_init_timeout, worker_exit_timeout, None)
         if self._python.engine.is_started and worker_init is None and worker_exit is None:
             spec = None
         if not isinstance(args, (tuple, list)):
             args = (args,)
-        return spec, func, args, kwargs or {}, _engine.to_milliseconds(task_timeout)
+        called = None
+        if callback is not None or error_callback is not None:
+            called = _make_callback(callback, error_callback)
+        return self._python.desk.send(self, spec, func, args, kwargs or {}, _engine.to_milliseconds(task_timeout),
+                                      called)
 
     # The end
 
@@ -286,12 +278,6 @@ def _make_cpu_ids(cpu_ids):
 
 
 def _make_callback(callback, error_callback):
-    """What to call with an AsyncResult that has ended; None for nothing."""
-    _arguments.check_callable('callback', callback, optional=True)
-    _arguments.check_callable('error_callback', error_callback, optional=True)
-    if callback is None and error_callback is None:
-        return None
-
     def call(result):
         try:
             value = result.get()

@@ -4,14 +4,16 @@
 
 /* exported decode */
 
-const {ERRORS, TEXT, Tag, VIEWS} = imports.overrides.workerpool.format;
+const {BODY, ERRORS, TEXT, Tag, VIEWS} = imports.overrides.workerpool.format;
 
 
 const CODES_AT_ONCE = 8192;
 
+const utf8 = new TextDecoder();
+
 function decodeText(bytes, encoding) {
     if (encoding === TEXT.UTF8)
-        return new TextDecoder().decode(bytes);
+        return utf8.decode(bytes);
 
     const codes = new Uint16Array(bytes.slice().buffer, 0, bytes.length >> 1);
     const parts = [];
@@ -22,26 +24,22 @@ function decodeText(bytes, encoding) {
 
 class Decoder {
     constructor(head, pieces, foreign) {
+        this.bytes = head;
+        this.view = new DataView(head.buffer, head.byteOffset, head.length);
         this.pieces = pieces;
         this.foreign = foreign;
-        this.position = 0;
-        this.textPosition = 0;
         this.objects = [];
         this.keys = [];
-        this.open(head);
-    }
 
-    open(head) {
-        const view = new DataView(head.buffer, head.byteOffset, head.length);
-        const [textLength, encoding] = head.length >= TEXT.AT ? [view.getUint32(0, true), head[4]] : [Infinity];
-        const bodyAt = TEXT.AT + Math.ceil(textLength / 8) * 8;
-
-        this.bytes = head;
-        if (bodyAt > head.length)
-            this.fail('its text is cut off');
-        this.text = textLength > 0 ? decodeText(head.subarray(TEXT.AT, TEXT.AT + textLength), encoding) : '';
-        this.bytes = head.subarray(bodyAt);
-        this.view = new DataView(head.buffer, head.byteOffset + bodyAt);
+        this.end = head.length;
+        this.position = 0;
+        this.skip(BODY);
+        const textLength = this.view.getUint32(0, true);
+        this.skip(textLength);
+        this.end -= textLength;
+        this.position = BODY;
+        this.text = textLength > 0 ? decodeText(head.subarray(this.end), this.view.getUint32(4, true)) : '';
+        this.textPosition = 0;
     }
 
     fail(what) {
@@ -49,7 +47,7 @@ class Decoder {
     }
 
     byte() {
-        if (this.position >= this.bytes.length)
+        if (this.position >= this.end)
             this.fail('it ends too early');
         return this.bytes[this.position++];
     }
@@ -70,7 +68,7 @@ class Decoder {
     skip(size) {
         const start = this.position;
 
-        if (size > this.bytes.length - start)
+        if (size > this.end - start)
             this.fail(`${size} bytes are missing`);
         this.position += size;
         return start;
@@ -88,7 +86,7 @@ class Decoder {
     count() {
         const n = this.varint();
 
-        if (n > this.bytes.length - this.position)
+        if (n > this.end - this.position)
             this.fail(`${n} parts are missing`);
         return n;
     }

@@ -4,7 +4,7 @@
 
 /* exported encode */
 
-const {ERRORS, LARGE, TEXT, Tag, VIEWS} = imports.overrides.workerpool.format;
+const {BODY, ERRORS, LARGE, TEXT, Tag, VIEWS} = imports.overrides.workerpool.format;
 const Culprit = imports.overrides.workerpool.culprit;
 const {Uncloneable, getFlaw, tagOf} = Culprit;
 
@@ -37,15 +37,28 @@ function encodeText(text) {
     return [new Uint8Array(codes.buffer), TEXT.UTF16];
 }
 
+// What encoders write to, one after the other: making it anew costs more than most messages. Null while it is in use, as
+// a getter may begin another message.
+const LEAST_CAPACITY = 1024;
+const MOST_KEPT = 1024 * 1024;
+
+let scratch = null;
+
 class Encoder {
     constructor(foreign) {
         this.foreign = foreign;
         this.pieces = [];
         this.texts = [];
-        this.length = 0;
         this.objects = null;
         this.keys = null;
-        this.allocate(256);
+        this.length = 0;
+        if (scratch === null)
+            this.allocate(LEAST_CAPACITY);
+        else
+            [this.bytes, this.view] = scratch;
+        scratch = null;
+        this.capacity = this.bytes.length;
+        this.length = BODY;
     }
 
     allocate(capacity) {
@@ -71,14 +84,18 @@ class Encoder {
 
     // The head.
     finish() {
-        const [text, encoding] = this.texts.length > 0 ? encodeText(this.texts.join('')) : [[], TEXT.UTF8];
-        const bodyAt = TEXT.AT + Math.ceil(text.length / 8) * 8;
-        const head = new Uint8Array(bodyAt + this.length);
+        const [text, encoding] = this.texts.length > 0 ? encodeText(this.texts.join('')) : [null, TEXT.UTF8];
+        const textLength = text?.length ?? 0;
 
-        head.set(Uint8Array.of(0, 0, 0, 0, encoding));
-        new DataView(head.buffer).setUint32(0, text.length, true);
-        head.set(text, TEXT.AT);
-        head.set(this.bytes.subarray(0, this.length), bodyAt);
+        this.reserve(textLength);
+        if (text !== null)
+            this.bytes.set(text, this.length);
+        this.view.setUint32(0, textLength, true);
+        this.view.setUint32(4, encoding, true);
+        const head = this.bytes.slice(0, this.length + textLength);
+
+        if (this.capacity <= MOST_KEPT)
+            scratch = [this.bytes, this.view];
         return head;
     }
 
@@ -114,7 +131,7 @@ class Encoder {
         this.length += 8;
     }
 
-    // Of what follows, from the beginning of this part of the head.
+    // Of what follows, from the beginning of the head.
     align(size) {
         while (this.length % size !== 0)
             this.byte(0);

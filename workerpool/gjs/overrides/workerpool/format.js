@@ -5,20 +5,23 @@
 // A message is a head and pieces. The head describes the value. Buffers of at least LARGE bytes are pieces of their
 // own, which it only numbers, so that nobody copies them to put them in.
 //
-// The head begins with two numbers, of 32 bits each: how long the text is, in bytes, and how it is encoded. The text
-// is all strings in one, in the order in which the value has them, because converting a thousand strings costs much
-// more than converting one. The rest describes the value; it is aligned to 8 bytes.
+// The head begins with two numbers, of 32 bits each: how long the text is, in bytes, and how it is encoded. What
+// describes the value follows, and then the text: all strings in one, in the order in which the value has them, because
+// converting a thousand strings costs much more than converting one.
 //
 // Everything is little-endian. A value begins with its tag; lengths and numbers of things are varints.
 // Objects are numbered in the order in which they are met, on both sides alike, and are named by that number when they
 // are met again: so cycles and what is shared stay as they are. The keys of objects are numbered likewise.
 
-/* exported ERRORS, LARGE, TEXT, VIEWS, Tag */
+/* exported BODY, ERRORS, LARGE, TEXT, VIEWS, Tag */
 
 var LARGE = 65536;
 
 // UTF-16 is for what UTF-8 cannot say: halves of surrogate pairs.
-var TEXT = {UTF8: 0, UTF16: 1, AT: 8};
+var TEXT = {UTF8: 0, UTF16: 1};
+
+// Where the description begins.
+var BODY = 8;
 
 var Tag = {
     UNDEFINED: 0,

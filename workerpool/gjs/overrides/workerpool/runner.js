@@ -4,7 +4,9 @@
 
 /* exported Runner */
 
-const {GLib} = imports.gi;
+const System = imports.system;
+
+const {GLib, WorkerPool: Wp} = imports.gi;
 const Messages = imports.overrides.workerpool.messages;
 const {Task} = imports.overrides.workerpool.task;
 const Functions = imports.overrides.workerpool.functions;
@@ -13,12 +15,31 @@ const {toVariant} = imports.overrides.workerpool.values;
 const {Names} = Functions;
 const {Way} = Messages;
 
+// What is waited for calls back, which the interpreter refuses while it sweeps its heap. So that is done before; but
+// not more often than this.
+const SWEEP_INTERVAL_US = 200000;
+
+let swept = GLib.get_monotonic_time();
+
+function sweep() {
+    const now = GLib.get_monotonic_time();
+
+    if (now - swept < SWEEP_INTERVAL_US)
+        return;
+    swept = now;
+    System.gc();
+}
+
 // What a promise comes to. Its jobs, and what it waits for, need the main context.
 function settle(promise) {
     const context = GLib.MainContext.default();
     let outcome = null;
 
     promise.then(value => (outcome = {value}), error => (outcome = {error}));
+    while (outcome === null && context.iteration(false))
+        ;
+    if (outcome === null)
+        sweep();
     while (outcome === null)
         context.iteration(true);
     if ('error' in outcome)
@@ -63,35 +84,43 @@ var Runner = class Runner {
         this._task = new Task();
     }
 
-    // Of a name that the pool sends: what WpTaskFunc is, or null.
-    find(name) {
+    // The function of a name that the pool sends; returns a variant or, for worker-exit, null.
+    call(context, name, args) {
+        this._task.open(context);
         if (name === Names.INIT || name === Names.EXIT)
-            return context => this._runHook(context, name);
+            return this._runHook(name);
         if (name.startsWith(Names.PREFIX))
-            return (context, args) => this._run(context, args);
-        if (!Functions.isForeign(name))
-            return this._findRaw(name);
-        return null;
+            return this._run(args);
+        return this._callRaw(name, args);
     }
 
     // For callers in any language: arguments and result are variants.
-    _findRaw(name) {
-        const fn = this._findExport(name);
+    _callRaw(name, args) {
+        if (Functions.isForeign(name)) {
+            throw new Wp.Error({
+                code: Wp.Error.UNKNOWN_FUNCTION,
+                message: `The host for JavaScript does not know the function “${name}”: name the export of a module ` +
+                    'as file:///path/module.js#name, or a function of a C module as /path/module.so:symbol',
+            });
+        }
 
-        return (context, args) => {
-            this._task.open(context);
-            return finish(fn.call(this._task, args));
-        };
+        const result = finish(this._find(Functions.describe(name)).call(this._task, args));
+        if (!(result instanceof GLib.Variant) && result !== undefined) {
+            throw new Wp.Error({
+                code: Wp.Error.INVALID_RESULT,
+                message: `The function “${name}” returned no GLib.Variant, as it has to when it is called by its name`,
+            });
+        }
+        return result ?? null;
     }
 
-    _run(context, args) {
+    _run(args) {
         const [description, way, items] = Messages.readRequest(args);
         const results = new Array(items.length);
         const failures = [];
         const started = GLib.get_monotonic_time();
         let fn;
 
-        this._task.open(context);
         try {
             fn = this._find(description);
         } catch (error) {
@@ -111,8 +140,7 @@ var Runner = class Runner {
     }
 
     // worker-init and worker-exit.
-    _runHook(context, name) {
-        this._task.open(context);
+    _runHook(name) {
         const description = this._task.settings[name === Names.INIT ? 'worker_init' : 'worker_exit'];
         const value = finish(this._find(description).call(this._task));
 
