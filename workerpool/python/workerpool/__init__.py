@@ -9,25 +9,31 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from ._arguments import chunk_tasks, cpu_count, make_single_arguments
+    from ._coroutines import Task, run, spawn
     from ._errors import RemoteError, RemoteTraceback, SerializationError
     from ._failures import WorkerDiedError
+    from ._map_results import MapResult
     from ._pool import WorkerPool
     from ._results import AsyncResult
 
-__all__ = ['AsyncResult', 'RemoteError', 'RemoteTraceback', 'SerializationError', 'WorkerDiedError', 'WorkerPool',
-           'chunk_tasks', 'cpu_count', 'make_single_arguments']
+__all__ = ['AsyncResult', 'MapResult', 'RemoteError', 'RemoteTraceback', 'SerializationError', 'Task',
+           'WorkerDiedError', 'WorkerPool', 'chunk_tasks', 'cpu_count', 'make_single_arguments', 'run', 'spawn']
 
 # Where they are; workers need none of them. The pool is made by the override.
 _MODULES = {
     'AsyncResult': '._results',
+    'MapResult': '._map_results',
     'RemoteError': '._errors',
     'RemoteTraceback': '._errors',
     'SerializationError': '._errors',
+    'Task': '._coroutines',
     'WorkerDiedError': '._failures',
     'WorkerPool': 'gi.repository.WorkerPool',
     'chunk_tasks': '._arguments',
     'cpu_count': '._arguments',
     'make_single_arguments': '._arguments',
+    'run': '._coroutines',
+    'spawn': '._coroutines',
 }
 
 

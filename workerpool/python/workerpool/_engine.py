@@ -7,7 +7,7 @@ import threading
 
 from gi.repository import Gio, GLib
 
-from . import _bundles, _failures, _functions, _host, _library, _local, _payload, _settings
+from . import _bundles, _failures, _functions, _host, _insights, _library, _local, _payload, _settings
 from ._raw import Wp, to_bytes, to_variant
 
 # How long a blocking call leaves the handlers of signals waiting.
@@ -40,9 +40,17 @@ class Spec:
                                    worker_exit_timeout=to_milliseconds(worker_exit_timeout) or 0,
                                    worker_lifespan=worker_lifespan or 0)
 
-    def is_same(self, other):
+    def serves(self, other):
+        """Whether workers that run by this can run by the other too. Those that are kept serve whoever names no other
+        functions and limits for them."""
+        if self.keep_alive and other.keep_alive:
+            other = dataclasses.replace(other, **{name: getattr(self, name) for name in _FOR_NEW_WORKERS
+                                                  if not getattr(other, name)})
         return all(_is_same(getattr(self, field.name), getattr(other, field.name))
                    for field in dataclasses.fields(self))
+
+
+_FOR_NEW_WORKERS = ('worker_init', 'worker_exit', 'worker_init_timeout', 'worker_exit_timeout', 'worker_lifespan')
 
 
 def _is_same(one, other):
@@ -76,6 +84,8 @@ class Engine:
         self._active = set()
         self._ending = False
         self._exit_results = []
+        # The longest tasks, of a pool that wants insights.
+        self.longest = None
         # Description or, where workers see this process's memory, identity → head, and what keeps the identity.
         self._heads = {}
         self._estimates = {}
@@ -89,7 +99,7 @@ class Engine:
         spec: None for whatever the pool runs with."""
         with self._lock:
             self._wait_for_end()
-            if self._spec is not None and spec is not None and not self._spec.is_same(spec):
+            if self._spec is not None and spec is not None and not self._spec.serves(spec):
                 if self._active:
                     raise RuntimeError('the pool runs something with other settings of its workers (their init and '
                                        'exit functions, lifespan, shared objects or arguments); wait until that has '
@@ -193,6 +203,7 @@ class Engine:
                                                 library=self._library and self._library.address)
             self._configure(pool, spec)
         self._spec = spec
+        self.longest = _insights.Longest() if Wp.WorkerPool.get_enable_insights(pool) else None
         self.run += 1
 
     def _configure(self, pool, spec):

@@ -38,6 +38,7 @@ class Map:
         self._error = None
         self._cancelled = False
         self.done = False
+        self.error = None
 
         # Index of the engine's task → (position of its first item, items).
         self._in_flight = {}
@@ -86,6 +87,7 @@ class Map:
         if self._error is not None:
             if not ready:
                 error, self._error = self._error, None
+                self.error = error
                 self._finish()
                 raise error
         elif self._exhausted and not self._in_flight and not self._rests:
@@ -96,6 +98,8 @@ class Map:
         """Waits until poll () has something to do, but no longer than so many seconds."""
         if not self.done:
             self._batch.wait(timeout)
+            if self.on_progress is not None:
+                self.on_progress(0)
 
     def iterate(self):
         """The results, in blocking calls."""
@@ -145,6 +149,8 @@ class Map:
         n_results, payload, error, elapsed = _bundles.split_outcome(outcome)
         results = self._receiver.loads(payload) if n_results else []
         self._sizer.note(n_results, elapsed)
+        if self._engine.longest is not None and n_results:
+            self._engine.longest.add(elapsed, items[0])
         self._deliver(start, results, ready)
         if error is not None:
             self._fail(_errors.restore(error))

@@ -3,14 +3,16 @@
 """The pool of Python programs: functions of any kind over workers of any start method."""
 
 import operator
+import weakref
 
 from gi.repository import GLib
 
-from . import _applies, _arguments, _engine, _maps, _methods
+from . import _applies, _arguments, _callbacks, _engine, _extras, _maps, _methods, _progress
+from ._items import Items
 from ._raw import Wp
 
 
-class WorkerPool:
+class WorkerPool(_extras.Extras):
     """A pool of workers.
 
     This is what Python adds to the introspected pool; the class that programs use has both as its bases. Calls with the
@@ -87,10 +89,10 @@ class WorkerPool:
         """The results of a function for all items, in their order."""
         if isinstance(func, str):
             return super().map(func, iterable_of_args, iterable_len, max_tasks_active)
-        results = self._collect(self.start_map(
+        results = self._collect(self._plan_map(
             func, iterable_of_args, iterable_len, max_tasks_active, chunk_size, n_splits, worker_lifespan, progress_bar,
             worker_init, worker_exit, task_timeout, worker_init_timeout, worker_exit_timeout, progress_bar_options,
-            progress_bar_style))
+            progress_bar_style)())
         return _arguments.concatenate(results) if concatenate_numpy_output else results
 
     def map_unordered(self, func, iterable_of_args, iterable_len=None, max_tasks_active=None, chunk_size=None,
@@ -98,35 +100,35 @@ class WorkerPool:
                       task_timeout=None, worker_init_timeout=None, worker_exit_timeout=None,
                       progress_bar_options=None, progress_bar_style=None):
         """As map (), with the results as they come."""
-        return self._collect(self.start_map(
+        return self._collect(self._plan_map(
             func, iterable_of_args, iterable_len, max_tasks_active, chunk_size, n_splits, worker_lifespan, progress_bar,
             worker_init, worker_exit, task_timeout, worker_init_timeout, worker_exit_timeout, progress_bar_options,
-            progress_bar_style, ordered=False))
+            progress_bar_style, ordered=False)())
 
     def imap(self, func, iterable_of_args, iterable_len=None, max_tasks_active=None, chunk_size=None, n_splits=None,
              worker_lifespan=None, progress_bar=False, worker_init=None, worker_exit=None, task_timeout=None,
              worker_init_timeout=None, worker_exit_timeout=None, progress_bar_options=None, progress_bar_style=None):
         """As map (), but an iterator: the items are taken from theirs as the workers need them."""
-        return self._iterate(self.start_map(
+        return Items(self._plan_map(
             func, iterable_of_args, iterable_len, max_tasks_active, chunk_size, n_splits, worker_lifespan, progress_bar,
             worker_init, worker_exit, task_timeout, worker_init_timeout, worker_exit_timeout, progress_bar_options,
-            progress_bar_style))
+            progress_bar_style), self._iterate, max_tasks_active)
 
     def imap_unordered(self, func, iterable_of_args, iterable_len=None, max_tasks_active=None, chunk_size=None,
                        n_splits=None, worker_lifespan=None, progress_bar=False, worker_init=None, worker_exit=None,
                        task_timeout=None, worker_init_timeout=None, worker_exit_timeout=None,
                        progress_bar_options=None, progress_bar_style=None):
         """As imap (), with the results as they come."""
-        return self._iterate(self.start_map(
+        return Items(self._plan_map(
             func, iterable_of_args, iterable_len, max_tasks_active, chunk_size, n_splits, worker_lifespan, progress_bar,
             worker_init, worker_exit, task_timeout, worker_init_timeout, worker_exit_timeout, progress_bar_options,
-            progress_bar_style, ordered=False))
+            progress_bar_style, ordered=False), self._iterate, max_tasks_active)
 
-    def start_map(self, func, iterable_of_args, iterable_len=None, max_tasks_active=None, chunk_size=None,
+    def _plan_map(self, func, iterable_of_args, iterable_len=None, max_tasks_active=None, chunk_size=None,
                   n_splits=None, worker_lifespan=None, progress_bar=False, worker_init=None, worker_exit=None,
                   task_timeout=None, worker_init_timeout=None, worker_exit_timeout=None, progress_bar_options=None,
                   progress_bar_style=None, *, ordered=True):
-        """A map that is driven by whoever has called this, as the forms above do."""
+        """What starts a map, which whoever calls it drives, as the forms above do. All arguments are checked now."""
         python = self._python
         n_jobs = self.get_n_jobs()
         checked = _arguments.check_map_parameters(
@@ -142,8 +144,24 @@ class WorkerPool:
         # The engine sees to each task by itself.
         exact = (chunk_size == 1 or task_timeout is not None or worker_lifespan is not None or spec.order_tasks
                  or self.get_enable_insights())
-        return _maps.Map(self, python.engine, spec, func, checked.items, length=checked.length, ordered=ordered,
-                         chunk_size=chunk_size, max_active=max_tasks_active, task_timeout=task_timeout, exact=exact)
+        if progress_bar:
+            _progress.check(progress_bar_options, progress_bar_style)
+
+        def start():
+            bar = _progress.make(checked.length, progress_bar_options, progress_bar_style) if progress_bar else None
+            try:
+                map_ = _maps.Map(self, python.engine, spec, func, checked.items, length=checked.length,
+                                 ordered=ordered, chunk_size=chunk_size, max_active=max_tasks_active,
+                                 task_timeout=task_timeout, exact=exact, on_progress=bar and bar.update)
+            except BaseException as error:
+                if bar is not None:
+                    bar.close(error)
+                raise
+            if bar is not None:
+                map_.add_done_callback(lambda map_: bar.close(map_.error))
+            return map_
+
+        return start
 
     # The apply family
 
@@ -163,7 +181,10 @@ class WorkerPool:
 
     def apply_async(self, func, args=(), kwargs=None, callback=None, error_callback=None, worker_init=None,
                     worker_exit=None, task_timeout=None, worker_init_timeout=None, worker_exit_timeout=None, *data):
-        """Starts one call of a function; returns an AsyncResult. The callbacks are called in a thread of the pool's."""
+        """Starts one call of a function; returns an AsyncResult.
+
+        The callbacks are called in the main loop of the calling thread, or in a thread of the pool's where none runs.
+        """
         if isinstance(func, str):
             return super().apply_async(func, args, kwargs, callback, error_callback,
                                        *(() if worker_init is None else (worker_init, *data)))
@@ -176,11 +197,11 @@ class WorkerPool:
             spec = None
         if not isinstance(args, (tuple, list)):
             args = (args,)
-        called = None
+        result = self._python.desk.send(self, spec, func, args, kwargs or {}, _engine.to_milliseconds(task_timeout))
         if callback is not None or error_callback is not None:
-            called = _make_callback(callback, error_callback)
-        return self._python.desk.send(self, spec, func, args, kwargs or {}, _engine.to_milliseconds(task_timeout),
-                                      called)
+            result.callback = self._python.callbacks.prepare(result, callback, error_callback, True)
+            result.add_done_callback(result.callback.post)
+        return result
 
     # The end
 
@@ -188,10 +209,12 @@ class WorkerPool:
         """Waits until all calls have ended, and the workers, unless they are to stay."""
         if not self._has_python:
             return super().stop_and_join(keep_alive or None, *args)
+        self._wait_for_running()
         if keep_alive is True:
             self._python.desk.wait()
         else:
             self._python.engine.reset(self)
+        self._python.callbacks.deliver()
         return True
 
     join = stop_and_join
@@ -201,7 +224,9 @@ class WorkerPool:
         if not self._has_python:
             super().terminate()
         else:
+            self._cancel_running()
             self._python.engine.terminate(self)
+            self._python.callbacks.deliver()
 
     def get_exit_results(self):
         """What the exit functions of the workers of the last map have returned, in the order in which they ended."""
@@ -252,6 +277,9 @@ class _State:
     def __init__(self, method):
         self.engine = _engine.Engine(method)
         self.desk = _applies.Desk(self.engine)
+        self.callbacks = _callbacks.Callbacks()
+        # The results of map_async () and the executors that somebody still has.
+        self.running = weakref.WeakSet()
         self.spec = _engine.Spec()
 
 
@@ -275,16 +303,3 @@ def _make_cpu_ids(cpu_ids):
     except (TypeError, OverflowError):
         raise TypeError(f'cpu_ids must be a list of the CPUs of the workers, or of lists of them, not '
                         f'{cpu_ids!r}') from None
-
-
-def _make_callback(callback, error_callback):
-    def call(result):
-        try:
-            value = result.get()
-        except BaseException as error:
-            if error_callback is not None:
-                error_callback(error)
-        else:
-            if callback is not None:
-                callback(value)
-    return call

@@ -20,7 +20,7 @@ def make(total=None, options=None, style=None):
     options are tqdm's, of which the other bars take what they have; style is one of STYLES, and None is 'std': tqdm's
     bar where there is tqdm, else one of our own.
     """
-    options = _checked(options, style)
+    options = check(options, style)
     if total is None:
         total = options.pop('total', None)
     else:
@@ -44,7 +44,8 @@ def _standard_bars():
     return bars
 
 
-def _checked(options, style):
+def check(options, style):
+    """The options without those that are the map's to say; TypeError and ValueError say what is wrong."""
     if style is not None and style not in STYLES:
         raise ValueError(f'progress_bar_style is {style!r}; choose one of {", ".join(map(repr, STYLES))}, or None')
     if options is None:

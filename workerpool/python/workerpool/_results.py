@@ -5,7 +5,7 @@
 import sys
 import threading
 
-from . import _bundles, _errors, _failures
+from . import _awaitable, _bundles, _errors, _failures
 
 
 class AsyncResult:
@@ -23,15 +23,19 @@ class AsyncResult:
         self._failure = None
         self._value = None
         self._exception = None
+        # What the caller wants to be called; see map_async ().
+        self.callback = None
 
     def ready(self):
         """Whether the call has ended."""
+        self._deliver()
         return self._is_settled
 
     def wait(self, timeout=None):
         """Waits until the call has ended, or for so many seconds."""
         with self._changed:
-            self._changed.wait_for(self.ready, timeout)
+            self._changed.wait_for(lambda: self._is_settled, timeout)
+        self._deliver()
 
     def get(self, timeout=None):
         """The result of the call, which is waited for; raises what the call has raised, or TimeoutError."""
@@ -45,7 +49,7 @@ class AsyncResult:
 
     def successful(self):
         """Whether the call, which must have ended, has returned a value."""
-        if not self._is_settled:
+        if not self.ready():
             raise ValueError('the call has not ended; wait for it, or ask ready() first')
         self._load()
         return self._exception is None
@@ -57,6 +61,17 @@ class AsyncResult:
                 self._callbacks.append(callback)
                 return
         callback(self)
+
+    def __await__(self):
+        return _awaitable.ended(self).__await__()
+
+    @property
+    def has_ended(self):
+        return self._is_settled
+
+    def _deliver(self):
+        if self.callback is not None:
+            self.callback.deliver()
 
     # For those who bring the outcome
 
