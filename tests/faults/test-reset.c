@@ -109,6 +109,76 @@ test_failed_exit (void)
 }
 
 static void
+on_reset (GObject *source, GAsyncResult *result, gpointer data)
+{
+  Outcome *outcome = data;
+
+  g_assert_false (outcome->done);
+  wp_worker_pool_reset_finish (WP_WORKER_POOL (source), result, &outcome->error);
+  outcome->done = TRUE;
+}
+
+static void
+test_async (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_pool (1);
+
+  /* One that has never started, one that has, and one that was joined. */
+  for (guint i = 0; i < 3; i++)
+    {
+      g_auto (Outcome) outcome = { NULL };
+
+      if (i > 0)
+        use_pool (pool);
+      if (i == 2)
+        join_pool (pool);
+      wp_worker_pool_reset_async (pool, NULL, on_reset, &outcome);
+      iterate_until (&outcome.done);
+      g_assert_no_error (outcome.error);
+    }
+  use_pool (pool);
+  join_pool (pool);
+}
+
+static void
+test_async_failed_exit (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_pool (1);
+  g_auto (Outcome) outcome = { NULL };
+
+  wp_worker_pool_set_worker_exit (pool, "refuse");
+  use_pool (pool);
+  wp_worker_pool_reset_async (pool, NULL, on_reset, &outcome);
+  iterate_until (&outcome.done);
+  g_assert_error (outcome.error, G_IO_ERROR, G_IO_ERROR_BUSY);
+  wp_worker_pool_set_worker_exit (pool, NULL);
+  use_pool (pool);
+  join_pool (pool);
+}
+
+/* The pool goes on stopping, and a later one resets it. */
+static void
+test_async_cancelled (void)
+{
+  g_autoptr (WpWorkerPool) pool = make_pool (1);
+  g_autoptr (WpApply) call = NULL;
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_auto (Outcome) outcome = { NULL };
+
+  call = wp_worker_pool_start_apply (pool, "hold", g_variant_new ("(uu)", 2, 3), NULL, NULL);
+  g_assert_nonnull (call);
+  counter_wait (2, 1);
+  wp_worker_pool_reset_async (pool, cancellable, on_reset, &outcome);
+  g_cancellable_cancel (cancellable);
+  iterate_until (&outcome.done);
+  g_assert_error (outcome.error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  counter_set (3, 1);
+  reset_pool (pool);
+  use_pool (pool);
+  join_pool (pool);
+}
+
+static void
 test_untaken_results (void)
 {
   g_autoptr (WpWorkerPool) pool = make_pool (2);
@@ -128,6 +198,9 @@ static const FaultTest tests[] = {
   { "/reset/after-any-end", test_after_any_end },
   { "/reset/settings-can-be-changed", test_settings },
   { "/reset/failed-exit-function-is-told", test_failed_exit },
+  { "/reset/asynchronous", test_async },
+  { "/reset/asynchronous-tells-of-a-failed-exit-function", test_async_failed_exit },
+  { "/reset/asynchronous-cancelled", test_async_cancelled },
   { "/reset/leaves-results-to-be-taken", test_untaken_results },
 };
 

@@ -235,5 +235,14 @@ WP_PUBLIC
 gboolean            wp_worker_pool_reset                (WpWorkerPool *self,
                                                          GCancellable *cancellable,
                                                          GError      **error);
+WP_PUBLIC
+void                wp_worker_pool_reset_async          (WpWorkerPool       *self,
+                                                         GCancellable       *cancellable,
+                                                         GAsyncReadyCallback callback,
+                                                         gpointer            user_data);
+WP_PUBLIC
+gboolean            wp_worker_pool_reset_finish         (WpWorkerPool *self,
+                                                         GAsyncResult *result,
+                                                         GError      **error);
 
 G_END_DECLS
