@@ -53,7 +53,7 @@ class ThumbnailWall(Adw.ApplicationWindow):
         super().__init__(application=application, title=file.peek_path())
 
         # Workers yield to the window where they have to share a CPU with it.
-        pool = Wp.WorkerPool(nice=10)
+        pool = Wp.WorkerPool(start_method=Wp.StartMethod.SPAWN, nice=10)
         options = Wp.TaskOptions(on_error=Wp.OnError.CONTINUE, ordered=False)
         self.batch = pool.start_batch('make-thumbnail', options)
         self.batch.connect('finished', lambda batch: self.cancel_button.set_sensitive(False))

@@ -135,6 +135,15 @@ CHECKS = {
     'folder-that-is-not-there-is-told-of': check_no_folder,
 }
 
+
+def check_no_layer(wall):
+    report = watch(wall, PHOTOS, PYTHONPATH='', GJS_PATH='')
+    expect_equal(len(report.list('results', 'hashes')), N_PHOTOS, 'how many thumbnails came')
+
+
+for _wall in 'python', 'javascript':
+    test(f'/gtk/wall/{_wall}/needs-no-layer-of-its-language')(lambda wall=_wall: check_no_layer(wall))
+
 for _wall in WALLS:
     for _name, _check in CHECKS.items():
         test(f'/gtk/wall/{_wall}/{_name}')(lambda wall=_wall, check=_check: check(wall))
