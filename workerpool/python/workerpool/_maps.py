@@ -60,7 +60,9 @@ class Map:
         try:
             self._sender = engine.make_sender()
             self._receiver = engine.make_receiver()
-            options = _batch.make_options(max(round(chunk_size), 1) if exact and chunk_size else None,
+            # Which worker gets which chunk is only of meaning with order-tasks; else the engine, which deals with each
+            # task by itself, sends as many at once as it sees fit.
+            options = _batch.make_options(max(round(chunk_size), 1) if spec.order_tasks else None,
                                           _engine.to_milliseconds(task_timeout))
             with _failures.translated():
                 self._batch = _batch.Batch(pool, _host.BUNDLE, options)
