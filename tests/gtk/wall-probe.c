@@ -186,7 +186,7 @@ note_frames (Probe *self)
   g_key_file_set_integer (self->report, "frames", "n-frames", frames.n_frames);
   g_key_file_set_double (self->report, "frames", "seconds", frames.seconds);
   g_key_file_set_double (self->report, "frames", "longest-ms", frames.longest_ms);
-  g_key_file_set_double (self->report, "frames", "percentile-99-ms", frames.percentile_99_ms);
+  g_key_file_set_double (self->report, "frames", "busiest-ms", frames.busiest_ms);
 }
 
 static void
