@@ -4,13 +4,8 @@
 
 import threading
 
-from gi.repository import GLib
-
 from . import _batch, _engine, _failures, _host
-from ._raw import Wp, to_bytes, to_variant
 from ._results import AsyncResult
-
-_SLICE_US = int(_engine.SLICE_S * 1e6)
 
 
 class Desk:
@@ -27,42 +22,13 @@ class Desk:
         head = self._engine.begin(pool, spec, result, function)
         try:
             result.set_receiver(self._engine.make_receiver())
-            message = self._dump(args, kwargs)
-            result.keep(message)
-            while not self._get_line(pool, task_timeout).send(head.bytes + message, result):
+            message = head.bytes + self._engine.make_sender().dumps((args, kwargs))
+            while not self._get_line(pool, task_timeout).send(message, result):
                 pass
         except BaseException:
             self._engine.end(result)
             raise
         return result
-
-    def call(self, pool, spec, function, args, kwargs, task_timeout):
-        """As send (), for a caller that waits: the thread that waits is the one that hears of the end."""
-        result = AsyncResult(_Describe(function))
-        head = self._engine.begin(pool, spec, result, function)
-        apply = None
-        try:
-            result.set_receiver(self._engine.make_receiver())
-            message = self._dump(args, kwargs)
-            options = None if task_timeout is None else _batch.make_options(task_timeout=task_timeout)
-            with _failures.translated():
-                apply = Wp.WorkerPool.start_apply(pool, _host.APPLY, to_variant(head.bytes + message), options)
-            while not apply.wait(_SLICE_US):
-                pass
-            try:
-                result.settle(to_bytes(apply.get_value()), None)
-            except GLib.Error as error:
-                result.settle(None, error)
-        except BaseException:
-            if apply is not None:
-                apply.cancel()
-            raise
-        finally:
-            self._engine.end(result)
-        return result
-
-    def _dump(self, args, kwargs):
-        return self._engine.make_sender().dumps((args, kwargs), (*args, *kwargs.values()), what='argument')
 
     def _get_line(self, pool, task_timeout):
         run = self._engine.run

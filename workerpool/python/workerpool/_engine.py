@@ -7,8 +7,7 @@ import threading
 
 from gi.repository import Gio, GLib
 
-from . import (_arena, _bundles, _failures, _functions, _host, _insights, _library, _local, _payload,
-               _settings)
+from . import _bundles, _failures, _functions, _host, _insights, _library, _local, _payload, _settings
 from ._raw import Wp, to_bytes, to_variant
 
 # How long a blocking call leaves the handlers of signals waiting.
@@ -82,10 +81,6 @@ class Engine:
         self._settings = None
         self._store = None
         self._library = None
-        # The memory of messages; it outlives the workers, as messages may. That of the settings stays for them.
-        self._arena = None if self.is_threading else _arena.Arena()
-        self._receiver = None if self.is_threading else _payload.Receiver(of_workers=True)
-        self._settings_message = None
         self._active = set()
         self._ending = False
         self._exit_results = []
@@ -136,10 +131,12 @@ class Engine:
         return self._spec is not None and self._spec.keep_alive
 
     def make_sender(self):
-        return _local.Sender(self._store) if self.is_threading else _payload.Sender(self._arena, self.is_fork)
+        if self.is_threading:
+            return _local.Sender(self._store)
+        return _payload.Sender(same_main=self.is_fork)
 
     def make_receiver(self):
-        return _local.Receiver(self._store) if self.is_threading else self._receiver
+        return _local.Receiver(self._store) if self.is_threading else _payload.Receiver()
 
     def get_estimate(self, function):
         return self._estimates.get(function.__code__) if hasattr(function, '__code__') else None
@@ -223,7 +220,7 @@ class Engine:
         if self.method in (Wp.StartMethod.THREADING, Wp.StartMethod.FORK):
             settings = _settings.dump_token(self._settings, self._store)
         else:
-            settings, self._settings_message = _settings.dump(self._settings, self.make_sender())
+            settings = _settings.dump(self._settings, _payload.Sender())
         raw.set_shared_objects(pool, to_variant(settings))
 
         has_init = spec.worker_init is not None or self.is_threading
@@ -327,7 +324,7 @@ class Engine:
 
     def _forget(self, pool):
         self._exit_results = self._read_exit_results(pool)
-        self._spec = self._settings = self._settings_message = self._store = self._library = None
+        self._spec = self._settings = self._store = self._library = None
         self._heads.clear()
         self._active.clear()
 

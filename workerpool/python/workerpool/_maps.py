@@ -40,7 +40,7 @@ class Map:
         self.done = False
         self.error = None
 
-        # Index of the engine's task → (position of its first item, items, message, whose memory it keeps).
+        # Index of the engine's task → (position of its first item, items).
         self._in_flight = {}
         self._n_in_flight = 0
         self._n_pushed = 0
@@ -140,10 +140,9 @@ class Map:
     # Results
 
     def _settle(self, index, outcome, error, ready):
-        start, items, _ = self._in_flight.pop(index)
+        start, items = self._in_flight.pop(index)
         self._n_in_flight -= len(items)
         if self._error is not None:
-            self._discard(outcome)
             return
         if error is not None:
             self._fail(self._explain(error, start, items))
@@ -159,12 +158,6 @@ class Map:
             self._fail(_errors.restore(error))
         elif n_results < len(items):
             self._rests.append((start + n_results, items[n_results:]))
-
-    def _discard(self, outcome):
-        if outcome is not None:
-            n_results, payload, _, _ = _bundles.split_outcome(outcome)
-            if n_results:
-                self._receiver.discard(payload)
 
     def _deliver(self, start, results, ready):
         self.n_completed += len(results)
@@ -220,7 +213,7 @@ class Map:
                     break
                 bundles.append(bundle)
                 n -= len(bundle[1])
-                messages.append(self._sender.dumps((bundle[1], self._limit), bundle[1], bundle[0]))
+                messages.append(self._head + self._dump(*bundle))
                 if not self._exact and len(messages) >= 2 * self._n_jobs:
                     break
             if not messages:
@@ -280,10 +273,13 @@ class Map:
         self._n_pulled += len(items)
         return items
 
+    def _dump(self, start, items):
+        return self._sender.dumps((items, self._limit))
+
     def _push(self, messages, bundles):
-        n_pushed = self._batch.push([self._head + message for message in messages])
-        for (start, items), message in zip(bundles[:n_pushed], messages):
-            self._in_flight[self._n_pushed] = start, items, message
+        n_pushed = self._batch.push(messages)
+        for start, items in bundles[:n_pushed]:
+            self._in_flight[self._n_pushed] = start, items
             self._n_pushed += 1
             self._n_in_flight += len(items)
         self._rests.extend(bundles[n_pushed:])

@@ -33,8 +33,6 @@ class WorkerPool(_extras.Extras):
         use_dill: has no meaning here, as all functions can be sent. order_tasks: whether the chunks go to the workers in
         turn. Others: properties of the introspected pool.
         """
-        if start_method is None and not {'host', 'launcher'}.isdisjoint(properties):
-            start_method = 'spawn'
         method = _methods.choose_method(start_method)
         super().__init__(n_jobs=_make_n_jobs(n_jobs), daemon=bool(daemon), enable_insights=bool(enable_insights),
                          start_method=method, **properties)
@@ -172,21 +170,8 @@ class WorkerPool(_extras.Extras):
         """The result of one call of a function."""
         if isinstance(func, str):
             return super().apply(func, args, kwargs, callback)
-        if callback is not None or error_callback is not None:
-            return self._apply_with_callbacks(func, args, kwargs, callback, error_callback, worker_init, worker_exit,
-                                              task_timeout, worker_init_timeout, worker_exit_timeout)
-        plan = self._plan_apply(func, args, kwargs, worker_init, worker_exit, task_timeout, worker_init_timeout,
-                                worker_exit_timeout)
-        try:
-            result = self._python.desk.call(self, *plan)
-        except BaseException as error:
-            if not isinstance(error, Exception):
-                self._python.engine.abandon(self, error)
-            raise
-        return result.get()
-
-    def _apply_with_callbacks(self, *args):
-        result = self.apply_async(*args)
+        result = self.apply_async(func, args, kwargs, callback, error_callback, worker_init, worker_exit, task_timeout,
+                                  worker_init_timeout, worker_exit_timeout)
         try:
             return result.get()
         except BaseException as error:
@@ -203,26 +188,20 @@ class WorkerPool(_extras.Extras):
         if isinstance(func, str):
             return super().apply_async(func, args, kwargs, callback, error_callback,
                                        *(() if worker_init is None else (worker_init, *data)))
+        _arguments.check_callable('func', func)
         _arguments.check_callable('callback', callback, optional=True)
         _arguments.check_callable('error_callback', error_callback, optional=True)
-        plan = self._plan_apply(func, args, kwargs, worker_init, worker_exit, task_timeout, worker_init_timeout,
-                                worker_exit_timeout)
-        result = self._python.desk.send(self, *plan)
-        if callback is not None or error_callback is not None:
-            result.callback = self._python.callbacks.prepare(result, callback, error_callback, True)
-            result.add_done_callback(result.callback.post)
-        return result
-
-    def _plan_apply(self, func, args, kwargs, worker_init, worker_exit, task_timeout, worker_init_timeout,
-                    worker_exit_timeout):
-        _arguments.check_callable('func', func)
         _arguments.check_calls(worker_init, worker_exit, task_timeout, worker_init_timeout, worker_exit_timeout)
         spec = self._python.spec.replace(worker_init, worker_exit, worker_init_timeout, worker_exit_timeout, None)
         if self._python.engine.is_started and worker_init is None and worker_exit is None:
             spec = None
         if not isinstance(args, (tuple, list)):
             args = (args,)
-        return spec, func, args, kwargs or {}, _engine.to_milliseconds(task_timeout)
+        result = self._python.desk.send(self, spec, func, args, kwargs or {}, _engine.to_milliseconds(task_timeout))
+        if callback is not None or error_callback is not None:
+            result.callback = self._python.callbacks.prepare(result, callback, error_callback, True)
+            result.add_done_callback(result.callback.post)
+        return result
 
     # The end
 

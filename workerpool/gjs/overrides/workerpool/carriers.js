@@ -16,12 +16,12 @@ class JavaScriptCarrier {
     constructor(description, way) {
         this.name = Functions.labelOf(description);
         this.isSingle = false;
-        this._description = description;
+        this.key = description;
         this._way = way;
     }
 
     write(items, first) {
-        return Messages.writeRequest(this._description, this._way, items,
+        return Messages.writeRequest(this.key, this._way, items,
             i => this._way === Way.ITEM ? `items[${first + i}]` : 'args');
     }
 
@@ -37,6 +37,7 @@ class JavaScriptCarrier {
 class VariantCarrier {
     constructor(name, way) {
         this.name = name;
+        this.key = name;
         this.isSingle = true;
         this._way = way;
     }

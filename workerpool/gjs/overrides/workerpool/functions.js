@@ -73,8 +73,23 @@ function describe(fn) {
     return description;
 }
 
+const labels = new Map();
+const MOST_LABELS = 1000;
+
 // What messages and insights call it.
 function labelOf(description) {
+    let label = labels.get(description);
+
+    if (label === undefined) {
+        if (labels.size >= MOST_LABELS)
+            labels.clear();
+        label = makeLabel(description);
+        labels.set(description, label);
+    }
+    return label;
+}
+
+function makeLabel(description) {
     const name = description.startsWith('module:') ? description.slice(7) : description.split(':', 2)[1];
     const label = `${Names.PREFIX}${name.replace(/[\x00-\x1f\x7f-\x9f]/g, ' ')}`;
 

@@ -8,6 +8,7 @@
 /* exported MapCall */
 
 const {GLib, Gio} = imports.gi;
+const Rubbish = imports.overrides.workerpool.rubbish;
 const Sources = imports.overrides.workerpool.sources;
 const {BundleSizer} = imports.overrides.workerpool.bundles;
 
@@ -22,15 +23,16 @@ const TASKS_IN_FLIGHT = 64;
 var MapCall = class MapCall {
     constructor(pool, carrier, items, options, {onOutcome, onEnd, mayTake = () => true}) {
         const Wp = imports.gi.WorkerPool;
+        const task = options.task ?? new Wp.TaskOptions();
         const nWorkers = pool.n_jobs || GLib.get_num_processors();
 
         this._carrier = carrier;
         this._onOutcome = onOutcome;
         this._onEnd = onEnd;
         this._mayTake = mayTake;
-        this._exact = carrier.isSingle || options.task.chunk_size === 1 || options.task.task_timeout > 0 ||
-            options.task.max_retries > 0 || pool.order_tasks || pool.worker_lifespan > 0;
-        this._sizer = new BundleSizer(nWorkers, this._exact ? 1 : options.task.chunk_size);
+        this._exact = carrier.isSingle || task.chunk_size === 1 || task.task_timeout > 0 ||
+            task.max_retries > 0 || pool.order_tasks || pool.worker_lifespan > 0;
+        this._sizer = new BundleSizer(nWorkers, this._exact ? 1 : task.chunk_size);
         this._room = nWorkers * (this._exact ? TASKS_IN_FLIGHT : BUNDLES_IN_FLIGHT);
         this._bundles = new Map();
         this._alone = [];
@@ -40,13 +42,13 @@ var MapCall = class MapCall {
         this._waits = false;
         this._source = Sources.open(items, () => this._guard(() => this._feed()));
 
-        options.task.set({
+        task.set({
             ordered: false,
             on_error: Wp.OnError.CONTINUE,
-            chunk_size: this._exact ? options.task.chunk_size : 1,
+            chunk_size: this._exact ? task.chunk_size : 1,
             max_active_tasks: 2 * this._room,
         });
-        this._batch = pool.start_batch(carrier.name, options.task);
+        this._batch = pool.start_batch(carrier.name, task);
         if (options.onEvent !== null) {
             this._batch.connect('event', (_batch, number, value) => {
                 const {first} = this._bundles.get(number) ?? {};
@@ -141,6 +143,7 @@ var MapCall = class MapCall {
 
         bundle.size = variant.get_size();
         this._batch.push(variant);
+        Rubbish.note(variant);
         this._bundles.set(this._nSent++, bundle);
     }
 
@@ -163,6 +166,7 @@ var MapCall = class MapCall {
         const value = result.get_value();
 
         this._bundles.delete(number);
+        Rubbish.note(value);
         if (value === null)
             this._fail(bundle, result.get_error());
         else

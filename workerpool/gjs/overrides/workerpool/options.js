@@ -13,6 +13,16 @@ function checkType(condition, key, value, expected) {
         throw new TypeError(`the option “${key}” is ${String(value)}; it has to be ${expected}`);
 }
 
+// What is wrong here, GObject says. Null: there are none.
+function makeTask(Wp, known, retryErrors) {
+    if (Object.keys(known).length === 0 && retryErrors.length === 0)
+        return null;
+    const task = new Wp.TaskOptions(known);
+    for (const [domain, code] of retryErrors)
+        task.add_retry_error(domain, code);
+    return task;
+}
+
 // Keys are written as in JavaScript, or as those of GObject.
 function read(options) {
     const Wp = imports.gi.WorkerPool;
@@ -36,10 +46,5 @@ function read(options) {
         'Gio.IOErrorEnum.BUSY]');
     checkType(Number.isInteger(maxActiveTasks) && maxActiveTasks >= 0, 'maxActiveTasks', maxActiveTasks,
         'a number from 0');
-    // What is wrong here, GObject says.
-    const task = new Wp.TaskOptions(known);
-    for (const [domain, code] of retryErrors)
-        task.add_retry_error(domain, code);
-
-    return {...own, task};
+    return {...own, task: makeTask(Wp, known, retryErrors)};
 }

@@ -7,6 +7,7 @@
 /* exported extend */
 
 const {GLib, Gio} = imports.gi;
+const Applies = imports.overrides.workerpool.applies;
 const Carriers = imports.overrides.workerpool.carriers;
 const Functions = imports.overrides.workerpool.functions;
 const Options = imports.overrides.workerpool.options;
@@ -33,10 +34,15 @@ function gjsHost() {
     return [program, '-m', HOST];
 }
 
+const prepared = new WeakSet();
+
 // Before a function is called. The host for JavaScript runs functions of C modules as well, so that one pool can have
 // both; a program that has registered functions of its own is asked for those.
 function prepare(pool, fn) {
     const Wp = imports.gi.WorkerPool;
+
+    if (prepared.has(pool))
+        return;
     const isForeign = Functions.isForeign(fn);
 
     if (pool.start_method !== Wp.StartMethod.SPAWN && !isForeign) {
@@ -47,7 +53,10 @@ function prepare(pool, fn) {
                 'Leave start_method out, or call a function in C',
         });
     }
-    if (pool.start_method !== Wp.StartMethod.SPAWN || pool.host?.length > 0)
+    if (pool.start_method !== Wp.StartMethod.SPAWN)
+        return;
+    prepared.add(pool);
+    if (pool.host?.length > 0)
         return;
     if (!isForeign || Wp.list_functions().length === 0)
         pool.host = gjsHost();
@@ -107,6 +116,7 @@ function iterate(pool, fn, items, options, ordered) {
 }
 
 async function apply(pool, fn, args, options) {
+    const Wp = imports.gi.WorkerPool;
     const read = Options.read(options);
     const carrier = Carriers.forFunction(fn, Way.ARGUMENTS);
 
@@ -115,17 +125,9 @@ async function apply(pool, fn, args, options) {
     prepare(pool, fn);
     const variant = carrier.write([args], 0);
     if (read.onEvent !== null)
-        read.task.set_event_callback((_index, value) => carrier.readEvent(value, (_, event) => read.onEvent(event)));
+        (read.task ??= new Wp.TaskOptions()).set_event_callback((_index, value) => carrier.readEvent(value, (_, event) => read.onEvent(event)));
 
-    const value = await new Promise((resolve, reject) => {
-        pool.apply_async(carrier.name, variant, read.task, read.cancellable, (_pool, result) => {
-            try {
-                resolve(pool.apply_finish(result));
-            } catch (error) {
-                reject(error);
-            }
-        });
-    });
+    const value = await Applies.run(pool, carrier, variant, read);
     const [results, failures] = carrier.read(value);
     if (failures.length > 0)
         throw failures[0][1];
