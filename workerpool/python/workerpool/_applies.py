@@ -4,8 +4,13 @@
 
 import threading
 
+from gi.repository import GLib
+
 from . import _batch, _engine, _failures, _host
+from ._raw import Wp, to_bytes, to_variant
 from ._results import AsyncResult
+
+_SLICE_US = int(_engine.SLICE_S * 1e6)
 
 
 class Desk:
@@ -16,26 +21,57 @@ class Desk:
         self._lines = {}
         self._lock = threading.Lock()
 
-    def send(self, pool, spec, function, args, kwargs, task_timeout, callback=None):
+    def send(self, pool, spec, function, args, kwargs, task_timeout, max_retries, callback=None):
         """Starts a call; spec: as in Engine.begin ()."""
         result = AsyncResult(_Describe(function), callback)
         head = self._engine.begin(pool, spec, result, function)
         try:
             result.set_receiver(self._engine.make_receiver())
-            message = head.bytes + self._engine.make_sender().dumps((args, kwargs))
-            while not self._get_line(pool, task_timeout).send(message, result):
+            message = self._dump(args, kwargs)
+            result.keep(message)
+            while not self._get_line(pool, task_timeout, max_retries).send(head.bytes + message, result):
                 pass
         except BaseException:
             self._engine.end(result)
             raise
         return result
 
-    def _get_line(self, pool, task_timeout):
+    def call(self, pool, spec, function, args, kwargs, task_timeout, max_retries):
+        """As send (), for a caller that waits: the thread that waits is the one that hears of the end."""
+        result = AsyncResult(_Describe(function))
+        head = self._engine.begin(pool, spec, result, function)
+        apply = None
+        try:
+            result.set_receiver(self._engine.make_receiver())
+            message = self._dump(args, kwargs)
+            options = None
+            if task_timeout is not None or max_retries:
+                options = _batch.make_options(task_timeout=task_timeout, max_retries=max_retries)
+            with _failures.translated():
+                apply = Wp.WorkerPool.start_apply(pool, _host.APPLY, to_variant(head.bytes + message), options)
+            while not apply.wait(_SLICE_US):
+                pass
+            try:
+                result.settle(to_bytes(apply.get_value()), None)
+            except GLib.Error as error:
+                result.settle(None, error)
+        except BaseException:
+            if apply is not None:
+                apply.cancel()
+            raise
+        finally:
+            self._engine.end(result)
+        return result
+
+    def _dump(self, args, kwargs):
+        return self._engine.make_sender().dumps((args, kwargs), (*args, *kwargs.values()), what='argument')
+
+    def _get_line(self, pool, *options):
         run = self._engine.run
         with self._lock:
-            line = self._lines.get(task_timeout)
+            line = self._lines.get(options)
             if line is None or line.run != run or line.is_closed:
-                line = self._lines[task_timeout] = Line(pool, self._engine, run, task_timeout)
+                line = self._lines[options] = Line(pool, self._engine, run, *options)
             return line
 
     def wait(self):
@@ -65,7 +101,7 @@ class Line:
 
     An open batch keeps its pool alive, so that this one is closed when nothing has come for a while."""
 
-    def __init__(self, pool, engine, run, task_timeout):
+    def __init__(self, pool, engine, run, task_timeout, max_retries):
         self.run = run
         self._engine = engine
         self._lock = threading.Lock()
@@ -73,7 +109,8 @@ class Line:
         self._n_pushed = 0
         self._is_closed = False
         with _failures.translated():
-            self._batch = _batch.Batch(pool, _host.APPLY, _batch.make_options(task_timeout=task_timeout))
+            options = _batch.make_options(task_timeout=task_timeout, max_retries=max_retries)
+            self._batch = _batch.Batch(pool, _host.APPLY, options)
         threading.Thread(target=self._collect, name='workerpool-collect', daemon=True).start()
 
     def send(self, message, result):

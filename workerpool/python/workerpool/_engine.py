@@ -7,7 +7,7 @@ import threading
 
 from gi.repository import Gio, GLib
 
-from . import _bundles, _failures, _functions, _host, _insights, _library, _local, _payload, _settings
+from . import _arena, _bundles, _failures, _functions, _host, _insights, _library, _local, _payload, _settings
 from ._raw import Wp, to_bytes, to_variant
 
 # How long a blocking call leaves the handlers of signals waiting.
@@ -81,6 +81,10 @@ class Engine:
         self._settings = None
         self._store = None
         self._library = None
+        # The memory of messages; it outlives the workers, as messages may. That of the settings stays for them.
+        self._arena = None if self.is_threading else _arena.Arena()
+        self._receiver = None if self.is_threading else _payload.Receiver(of_workers=True)
+        self._settings_message = None
         self._active = set()
         self._ending = False
         self._exit_results = []
@@ -131,12 +135,10 @@ class Engine:
         return self._spec is not None and self._spec.keep_alive
 
     def make_sender(self):
-        if self.is_threading:
-            return _local.Sender(self._store)
-        return _payload.Sender(same_main=self.is_fork)
+        return _local.Sender(self._store) if self.is_threading else _payload.Sender(self._arena, self.is_fork)
 
     def make_receiver(self):
-        return _local.Receiver(self._store) if self.is_threading else _payload.Receiver()
+        return _local.Receiver(self._store) if self.is_threading else self._receiver
 
     def get_estimate(self, function):
         return self._estimates.get(function.__code__) if hasattr(function, '__code__') else None
@@ -220,7 +222,7 @@ class Engine:
         if self.method in (Wp.StartMethod.THREADING, Wp.StartMethod.FORK):
             settings = _settings.dump_token(self._settings, self._store)
         else:
-            settings = _settings.dump(self._settings, _payload.Sender())
+            settings, self._settings_message = _settings.dump(self._settings, self.make_sender())
         raw.set_shared_objects(pool, to_variant(settings))
 
         has_init = spec.worker_init is not None or self.is_threading
@@ -252,11 +254,6 @@ class Engine:
         if self._claim_end(lambda: not (self._active or self._spec is None
                                         or self._spec.keep_alive and isinstance(error, Exception))):
             self._kill(pool)
-
-    def interrupt(self, pool, call):
-        """A call is of no interest any more."""
-        self.end(call)
-        self.abandon(pool, KeyboardInterrupt())
 
     def terminate(self, pool):
         """Kills the workers; the pool can be used again."""
@@ -324,7 +321,7 @@ class Engine:
 
     def _forget(self, pool):
         self._exit_results = self._read_exit_results(pool)
-        self._spec = self._settings = self._store = self._library = None
+        self._spec = self._settings = self._settings_message = self._store = self._library = None
         self._heads.clear()
         self._active.clear()
 

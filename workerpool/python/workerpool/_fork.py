@@ -15,7 +15,7 @@ from ._raw import Wp
 
 
 class ForkLauncher(Wp.Launcher):
-    """Makes workers as copies of this process, in the pool's own thread, which holds the interpreter's lock meanwhile."""
+    """Makes workers as copies of this process, in the pool's own thread, which has the interpreter to itself then."""
 
     __gtype_name__ = 'WpPythonForkLauncher'
 

@@ -11,7 +11,7 @@ import time
 
 from gi.repository import Gio, GLib
 
-from . import _arguments, _bundles, _errors, _functions, _library, _local, _payload, _runner, _settings
+from . import _arena, _arguments, _bundles, _errors, _functions, _library, _local, _payload, _runner, _settings
 from ._raw import Wp, to_bytes, to_variant
 
 # The names under which the pool calls these. What an init or exit function raises is the message of an error of that
@@ -44,7 +44,7 @@ class Worker:
             self._sender = _local.Sender(settings.store)
         else:
             self._receiver = _payload.Receiver()
-            self._sender = _payload.Sender(same_main=settings.same_main)
+            self._sender = _payload.Sender(_arena.ResultArena(), settings.same_main, _payload.RESULTS)
 
     def run_bundle(self, message):
         results = []
@@ -98,24 +98,26 @@ class Worker:
         return _arguments.bind(function, *self._prefix)
 
     def _pack(self, results, error, elapsed):
+        payload = b''
         n_results = len(results)
         try:
-            payload = self._sender.dumps(results) if results else b''
+            if results:
+                payload = self._sender.dumps(results, results, what='result')
         except BaseException as exception:
             payload, n_results, error = self._pack_good_ones(results, exception)
         return _bundles.join_outcome(payload, n_results, elapsed, error)
 
     def _pack_good_ones(self, results, exception):
         """Up to the one that cannot be sent."""
-        good = []
-        for result in results:
-            try:
-                self._sender.dumps([result])
-            except BaseException as exact:
-                exception = exact
-                break
-            good.append(result)
-        return self._sender.dumps(good) if good else b'', len(good), self._describe(exception)
+        n_good = 0
+        try:
+            for result in results:
+                self._sender.dumps(result)
+                n_good += 1
+        except BaseException as exact:
+            exception = exact
+        good = results[:n_good]
+        return self._sender.dumps(good, good) if good else b'', n_good, self._describe(exception)
 
 
 # By their threads; of one that is a process with None, and of others with their settings, since the pool that a thread
@@ -149,14 +151,21 @@ def forget_workers():
     _workers.clear()
 
 
-def _report_hook(exception):
+def _report_hook(worker, exception):
     """As an error that the pool finds again."""
-    text = base64.b64encode(_errors.describe(exception)).decode()
+    same_main = worker is not None and worker.settings.same_main
+    text = base64.b64encode(_errors.describe(exception, same_main)).decode()
     return GLib.Error.new_literal(GLib.quark_from_string(ERROR_DOMAIN), text, 0)
 
 
 def _on_bundle(context, args, *data):
-    return to_variant(_get_worker(context).run_bundle(to_bytes(args)))
+    run = _get_worker(context).run_bundle
+    message = to_bytes(args)
+    while message:
+        outcome = run(message)
+        # The next one of the same chunk, if there is one; else the outcome is not sent yet.
+        message = context.exchange(outcome)
+    return to_variant(outcome)
 
 
 def _on_apply(context, args, *data):
@@ -164,18 +173,20 @@ def _on_apply(context, args, *data):
 
 
 def _on_init(context, args, *data):
+    # A thread may have the identity of one that has ended.
+    _workers.pop(threading.get_ident(), None)
+    worker = None
     try:
-        # A thread may have the identity of one that has ended.
-        _workers.pop(threading.get_ident(), None)
         worker = _get_worker(context)
         if worker.settings.worker_init is not None:
             worker.run_hook(worker.settings.worker_init)
     except BaseException as exception:
-        raise _report_hook(exception) from exception
+        raise _report_hook(worker, exception) from exception
     return GLib.Variant.new_boolean(True)
 
 
 def _on_exit(context, args, *data):
+    worker = None
     try:
         worker = _get_worker(context)
         result = None
@@ -183,7 +194,7 @@ def _on_exit(context, args, *data):
             result = worker.run_hook(worker.settings.worker_exit)
         return to_variant(worker.dump(result))
     except BaseException as exception:
-        raise _report_hook(exception) from exception
+        raise _report_hook(worker, exception) from exception
     finally:
         _workers.pop(threading.get_ident(), None)
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-"""Descriptions of functions that are too long to travel with every task: in a file in memory, which workers read once."""
+"""Descriptions of functions that are too long to travel with every task: in a file in memory, read once."""
 
 import os
 

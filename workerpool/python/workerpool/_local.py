@@ -34,7 +34,7 @@ class Sender:
     def __init__(self, store):
         self._store = store
 
-    def dumps(self, value):
+    def dumps(self, value, *about, **more):
         return self._store.put(value)
 
 
@@ -48,6 +48,9 @@ class Receiver:
         value = find(token)
         self._store.drop(token)
         return value
+
+    def discard(self, token):
+        self._store.drop(token)
 
 
 def find(token):

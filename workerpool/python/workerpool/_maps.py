@@ -11,6 +11,7 @@ from . import _batch, _bundles, _engine, _errors, _failures, _host
 # How much work is on its way to each worker, where nobody has limited it: enough that none waits for the caller.
 _AHEAD_S = 0.02
 _LEAST_AHEAD = 2
+_MOST_AHEAD = 1 << 12
 # How long items are gathered for one bundle.
 _GATHER_S = 0.002
 _UNLIMITED = float('inf')
@@ -22,7 +23,7 @@ class Map:
     Of the threads that use it only one may be in it at a time, but for cancel ()."""
 
     def __init__(self, pool, engine, spec, function, items, *, length=None, ordered=True, chunk_size=None,
-                 max_active=None, task_timeout=None, exact=False, on_progress=None):
+                 max_active=None, task_timeout=None, exact=False, max_retries=0, on_progress=None):
         self.length = length
         self.n_completed = 0
         self.on_progress = on_progress
@@ -40,7 +41,7 @@ class Map:
         self.done = False
         self.error = None
 
-        # Index of the engine's task → (position of its first item, items).
+        # Index of the engine's task → (position of its first item, items, message, whose memory it keeps).
         self._in_flight = {}
         self._n_in_flight = 0
         self._n_pushed = 0
@@ -63,7 +64,7 @@ class Map:
             # Which worker gets which chunk is only of meaning with order-tasks; else the engine, which deals with each
             # task by itself, sends as many at once as it sees fit.
             options = _batch.make_options(max(round(chunk_size), 1) if spec.order_tasks else None,
-                                          _engine.to_milliseconds(task_timeout))
+                                          _engine.to_milliseconds(task_timeout), max_retries)
             with _failures.translated():
                 self._batch = _batch.Batch(pool, _host.BUNDLE, options)
         except BaseException:
@@ -140,9 +141,10 @@ class Map:
     # Results
 
     def _settle(self, index, outcome, error, ready):
-        start, items = self._in_flight.pop(index)
+        start, items, _ = self._in_flight.pop(index)
         self._n_in_flight -= len(items)
         if self._error is not None:
+            self._discard(outcome)
             return
         if error is not None:
             self._fail(self._explain(error, start, items))
@@ -158,6 +160,12 @@ class Map:
             self._fail(_errors.restore(error))
         elif n_results < len(items):
             self._rests.append((start + n_results, items[n_results:]))
+
+    def _discard(self, outcome):
+        if outcome is not None:
+            n_results, payload, _, _ = _bundles.split_outcome(outcome)
+            if n_results:
+                self._receiver.discard(payload)
 
     def _deliver(self, start, results, ready):
         self.n_completed += len(results)
@@ -213,7 +221,7 @@ class Map:
                     break
                 bundles.append(bundle)
                 n -= len(bundle[1])
-                messages.append(self._head + self._dump(*bundle))
+                messages.append(self._sender.dumps((bundle[1], self._limit), bundle[1], bundle[0]))
                 if not self._exact and len(messages) >= 2 * self._n_jobs:
                     break
             if not messages:
@@ -227,7 +235,8 @@ class Map:
         size = self._sizer.get_size()
         ahead = _LEAST_AHEAD * size
         if self._sizer.estimate is not None:
-            ahead = max(ahead, min(int(_AHEAD_S / max(self._sizer.estimate, 1e-9)), 4 * size if not self._exact else 1 << 12))
+            most = _MOST_AHEAD if self._exact else 4 * size
+            ahead = max(ahead, min(int(_AHEAD_S / max(self._sizer.estimate, 1e-9)), most))
         return self._n_jobs * ahead - self._n_in_flight
 
     def _gather(self, room):
@@ -273,13 +282,10 @@ class Map:
         self._n_pulled += len(items)
         return items
 
-    def _dump(self, start, items):
-        return self._sender.dumps((items, self._limit))
-
     def _push(self, messages, bundles):
-        n_pushed = self._batch.push(messages)
-        for start, items in bundles[:n_pushed]:
-            self._in_flight[self._n_pushed] = start, items
+        n_pushed = self._batch.push([self._head + message for message in messages])
+        for (start, items), message in zip(bundles[:n_pushed], messages):
+            self._in_flight[self._n_pushed] = start, items, message
             self._n_pushed += 1
             self._n_in_flight += len(items)
         self._rests.extend(bundles[n_pushed:])

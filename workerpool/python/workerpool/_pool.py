@@ -33,6 +33,8 @@ class WorkerPool(_extras.Extras):
         use_dill: has no meaning here, as all functions can be sent. order_tasks: whether the chunks go to the workers in
         turn. Others: properties of the introspected pool.
         """
+        if start_method is None and not {'host', 'launcher'}.isdisjoint(properties):
+            start_method = 'spawn'
         method = _methods.choose_method(start_method)
         super().__init__(n_jobs=_make_n_jobs(n_jobs), daemon=bool(daemon), enable_insights=bool(enable_insights),
                          start_method=method, **properties)
@@ -79,6 +81,11 @@ class WorkerPool(_extras.Extras):
     def set_use_worker_state(self, use_worker_state=True):
         """Whether each function gets a dict that lasts as long as its worker, after the shared objects."""
         self._python.spec.use_worker_state = bool(use_worker_state)
+
+    def set_max_retries(self, max_retries=0):
+        """How often a task runs again whose worker has died or whose time is over."""
+        _arguments.check_number('max_retries', max_retries, 'a whole number that is not negative', least=0)
+        self._python.max_retries = max_retries
 
     # The map family
 
@@ -143,7 +150,7 @@ class WorkerPool(_extras.Extras):
             chunk_size = max(1, (checked.length or 1) // (n_jobs * _arguments.SPLITS_PER_JOB))
         # The engine sees to each task by itself.
         exact = (chunk_size == 1 or task_timeout is not None or worker_lifespan is not None or spec.order_tasks
-                 or self.get_enable_insights())
+                 or python.max_retries > 0 or self.get_enable_insights())
         if progress_bar:
             _progress.check(progress_bar_options, progress_bar_style)
 
@@ -152,7 +159,8 @@ class WorkerPool(_extras.Extras):
             try:
                 map_ = _maps.Map(self, python.engine, spec, func, checked.items, length=checked.length,
                                  ordered=ordered, chunk_size=chunk_size, max_active=max_tasks_active,
-                                 task_timeout=task_timeout, exact=exact, on_progress=bar and bar.update)
+                                 task_timeout=task_timeout, exact=exact, max_retries=python.max_retries,
+                                 on_progress=bar and bar.update)
             except BaseException as error:
                 if bar is not None:
                     bar.close(error)
@@ -170,14 +178,17 @@ class WorkerPool(_extras.Extras):
         """The result of one call of a function."""
         if isinstance(func, str):
             return super().apply(func, args, kwargs, callback)
-        result = self.apply_async(func, args, kwargs, callback, error_callback, worker_init, worker_exit, task_timeout,
-                                  worker_init_timeout, worker_exit_timeout)
+        _check_callbacks(callback, error_callback)
+        plan = self._plan_apply(func, args, kwargs, worker_init, worker_exit, task_timeout, worker_init_timeout,
+                                worker_exit_timeout)
         try:
-            return result.get()
+            result = self._python.desk.call(self, *plan)
         except BaseException as error:
-            if not isinstance(error, Exception) and not result.ready():
-                self._python.engine.interrupt(self, result)
+            if not isinstance(error, Exception):
+                self._python.engine.abandon(self, error)
             raise
+        _call_back(result, callback, error_callback)
+        return result.get()
 
     def apply_async(self, func, args=(), kwargs=None, callback=None, error_callback=None, worker_init=None,
                     worker_exit=None, task_timeout=None, worker_init_timeout=None, worker_exit_timeout=None, *data):
@@ -188,20 +199,24 @@ class WorkerPool(_extras.Extras):
         if isinstance(func, str):
             return super().apply_async(func, args, kwargs, callback, error_callback,
                                        *(() if worker_init is None else (worker_init, *data)))
+        _check_callbacks(callback, error_callback)
+        result = self._python.desk.send(self, *self._plan_apply(
+            func, args, kwargs, worker_init, worker_exit, task_timeout, worker_init_timeout, worker_exit_timeout))
+        if callback is not None or error_callback is not None:
+            result.callback = self._python.callbacks.prepare(result, callback, error_callback, True)
+            result.add_done_callback(result.callback.post)
+        return result
+
+    def _plan_apply(self, func, args, kwargs, worker_init, worker_exit, task_timeout, worker_init_timeout,
+                    worker_exit_timeout):
         _arguments.check_callable('func', func)
-        _arguments.check_callable('callback', callback, optional=True)
-        _arguments.check_callable('error_callback', error_callback, optional=True)
         _arguments.check_calls(worker_init, worker_exit, task_timeout, worker_init_timeout, worker_exit_timeout)
         spec = self._python.spec.replace(worker_init, worker_exit, worker_init_timeout, worker_exit_timeout, None)
         if self._python.engine.is_started and worker_init is None and worker_exit is None:
             spec = None
         if not isinstance(args, (tuple, list)):
             args = (args,)
-        result = self._python.desk.send(self, spec, func, args, kwargs or {}, _engine.to_milliseconds(task_timeout))
-        if callback is not None or error_callback is not None:
-            result.callback = self._python.callbacks.prepare(result, callback, error_callback, True)
-            result.add_done_callback(result.callback.post)
-        return result
+        return spec, func, args, kwargs or {}, _engine.to_milliseconds(task_timeout), self._python.max_retries
 
     # The end
 
@@ -281,6 +296,7 @@ class _State:
         # The results of map_async () and the executors that somebody still has.
         self.running = weakref.WeakSet()
         self.spec = _engine.Spec()
+        self.max_retries = 0
 
 
 def _make_n_jobs(n_jobs):
@@ -303,3 +319,20 @@ def _make_cpu_ids(cpu_ids):
     except (TypeError, OverflowError):
         raise TypeError(f'cpu_ids must be a list of the CPUs of the workers, or of lists of them, not '
                         f'{cpu_ids!r}') from None
+
+
+def _check_callbacks(callback, error_callback):
+    _arguments.check_callable('callback', callback, optional=True)
+    _arguments.check_callable('error_callback', error_callback, optional=True)
+
+
+def _call_back(result, callback, error_callback):
+    """Of a call that has ended."""
+    try:
+        value = result.get()
+    except BaseException as error:
+        if error_callback is not None:
+            error_callback(error)
+    else:
+        if callback is not None:
+            callback(value)

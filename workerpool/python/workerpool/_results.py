@@ -14,6 +14,7 @@ class AsyncResult:
     def __init__(self, describe, callback=None):
         self._describe = describe
         self._receiver = None
+        self._message = None
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._callbacks = [] if callback is None else [callback]
@@ -78,11 +79,16 @@ class AsyncResult:
     def set_receiver(self, receiver):
         self._receiver = receiver
 
+    def keep(self, message):
+        """The memory of the arguments."""
+        self._message = message
+
     def settle(self, outcome, failure):
         """The call has ended with an outcome, or with an error of the engine."""
         with self._changed:
             self._outcome, self._failure = outcome, failure
             self._is_settled = True
+            self._message = None
             callbacks, self._callbacks = self._callbacks, []
             self._changed.notify_all()
         for callback in callbacks:

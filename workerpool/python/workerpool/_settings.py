@@ -39,11 +39,14 @@ def dump_token(settings, store):
 
 
 def dump(settings, sender):
-    """For workers that are new programs. They need the path before they can load the rest."""
+    """For workers that are new programs. They need the path before they can load the rest.
+
+    Returns the bytes, and what keeps the memory of large objects."""
     place = pickle.dumps({'path': sys.path, 'argv': sys.argv})
     rest = sender.dumps((settings.pass_worker_id, settings.use_worker_state, settings.shared_objects,
-                         _describe(settings.worker_init), _describe(settings.worker_exit), settings.library))
-    return _PICKLE + _SIZE.pack(len(place)) + place + rest
+                         _describe(settings.worker_init), _describe(settings.worker_exit), settings.library),
+                        (settings.shared_objects,), what='shared_objects')
+    return _PICKLE + _SIZE.pack(len(place)) + place + rest, rest
 
 
 def load(data, receiver=None):
