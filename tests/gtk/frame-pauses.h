@@ -13,6 +13,7 @@ typedef struct
   double seconds;
   double longest_ms;
   double percentile_99_ms;
+  double busiest_ms; /* the most processor time that the main thread used between two of them */
 } FrameStatistics;
 
 /* Makes the window draw frame after frame from now on. */

@@ -4,7 +4,9 @@
  * and its widgets to the end of the batch, writes what it saw to a file, and closes the window.
  *
  * WALL_PROBE_REPORT: the file; without it nothing is watched.
+ * WALL_PROBE_CHOOSE: answers the dialog that asks for a folder, with this one; when it is empty, with “Cancel”.
  * WALL_PROBE_CANCEL_AT: clicks “Cancel” when there are so many tiles.
+ * WALL_PROBE_CLOSE_AT: closes the window when there are so many tiles, and writes nothing.
  * WALL_PROBE_SHOT, WALL_PROBE_SHOT_AT: saves a picture of the window as this PNG file at this fraction. */
 
 #include "frame-pauses.h"
@@ -25,6 +27,7 @@ typedef struct
   GtkWidget *cancel_button;
   GdkPaintable *picture; /* of the window */
   FramePauses *pauses;
+  gboolean chose;     /* the folder; the dialog takes a while to find it */
   gboolean began;     /* the first tile is there */
   gboolean cancelled;
   gboolean shot;
@@ -66,25 +69,50 @@ find_button (GtkWidget *parent, const char *label)
   return NULL;
 }
 
+/* As one who has clicked through the folders would. */
+static void
+answer_dialog (Probe *self, GtkWindow *dialog)
+{
+  const char *path = g_getenv ("WALL_PROBE_CHOOSE");
+  g_autoptr (GFile) folder = g_file_new_for_path (path);
+  g_autoptr (GFile) chosen = gtk_file_chooser_get_file (GTK_FILE_CHOOSER (dialog));
+
+  if (*path == '\0')
+    gtk_dialog_response (GTK_DIALOG (dialog), GTK_RESPONSE_CANCEL);
+  else if (chosen != NULL && g_file_equal (chosen, folder))
+    gtk_dialog_response (GTK_DIALOG (dialog), GTK_RESPONSE_ACCEPT);
+  else if (!self->chose)
+    self->chose = gtk_file_chooser_set_file (GTK_FILE_CHOOSER (dialog), folder, NULL);
+}
+
+static void
+look_at_window (Probe *self, GtkWindow *window)
+{
+  self->window = window;
+  self->grid = find_widget (GTK_WIDGET (window), GTK_TYPE_GRID_VIEW);
+  self->bar = find_widget (GTK_WIDGET (window), GTK_TYPE_PROGRESS_BAR);
+  self->cancel_button = find_button (GTK_WIDGET (window), "Cancel");
+  self->picture = gtk_widget_paintable_new (GTK_WIDGET (window));
+  self->pauses = frame_pauses_new (GTK_WIDGET (window));
+}
+
 /* The window comes first, its model later. */
 static GListModel *
 find_batch (Probe *self)
 {
   GtkSelectionModel *selection;
+  GListModel *windows = gtk_is_initialized () ? gtk_window_get_toplevels () : NULL;
 
-  if (self->window == NULL && gtk_is_initialized ())
+  for (guint i = 0; self->window == NULL && windows != NULL && i < g_list_model_get_n_items (windows); i++)
     {
-      g_autoptr (GtkWindow) window = g_list_model_get_item (gtk_window_get_toplevels (), 0);
+      g_autoptr (GtkWindow) window = g_list_model_get_item (windows, i);
 
-      if (window != NULL && gtk_widget_get_mapped (GTK_WIDGET (window)))
-        {
-          self->window = window;
-          self->grid = find_widget (GTK_WIDGET (window), GTK_TYPE_GRID_VIEW);
-          self->bar = find_widget (GTK_WIDGET (window), GTK_TYPE_PROGRESS_BAR);
-          self->cancel_button = find_button (GTK_WIDGET (window), "Cancel");
-          self->picture = gtk_widget_paintable_new (GTK_WIDGET (window));
-          self->pauses = frame_pauses_new (GTK_WIDGET (window));
-        }
+      if (!gtk_widget_get_mapped (GTK_WIDGET (window)))
+        continue;
+      if (GTK_IS_FILE_CHOOSER_DIALOG (window))
+        answer_dialog (self, window);
+      else if (find_widget (GTK_WIDGET (window), GTK_TYPE_GRID_VIEW) != NULL)
+        look_at_window (self, window);
     }
   if (self->window == NULL)
     return NULL;
@@ -186,14 +214,24 @@ note_frames (Probe *self)
   g_key_file_set_integer (self->report, "frames", "n-frames", frames.n_frames);
   g_key_file_set_double (self->report, "frames", "seconds", frames.seconds);
   g_key_file_set_double (self->report, "frames", "longest-ms", frames.longest_ms);
-  g_key_file_set_double (self->report, "frames", "percentile-99-ms", frames.percentile_99_ms);
+  g_key_file_set_double (self->report, "frames", "busiest-ms", frames.busiest_ms);
 }
 
 static void
+leave (Probe *self)
+{
+  frame_pauses_free (self->pauses);
+  g_object_unref (self->picture);
+  gtk_window_close (self->window);
+}
+
+/* FALSE: there is nothing left to follow. */
+static gboolean
 follow (Probe *self, GListModel *batch)
 {
   const double fraction = gtk_progress_bar_get_fraction (GTK_PROGRESS_BAR (self->bar));
   const char *cancel_at = g_getenv ("WALL_PROBE_CANCEL_AT");
+  const char *close_at = g_getenv ("WALL_PROBE_CLOSE_AT");
   const char *shot = g_getenv ("WALL_PROBE_SHOT");
   const guint n_items = g_list_model_get_n_items (batch);
 
@@ -220,6 +258,12 @@ follow (Probe *self, GListModel *batch)
     }
   if (shot != NULL && !self->shot && fraction >= g_ascii_strtod (g_getenv ("WALL_PROBE_SHOT_AT"), NULL))
     self->shot = save_picture (self, shot);
+  if (close_at == NULL || n_items < (guint) g_ascii_strtoull (close_at, NULL, 10))
+    return TRUE;
+
+  leave (self);
+
+  return FALSE;
 }
 
 static gboolean
@@ -235,8 +279,7 @@ look (gpointer user_data)
   g_object_get (batch, "state", &state, NULL);
   if (state < BATCH_FINISHED)
     {
-      follow (self, batch);
-      return G_SOURCE_CONTINUE;
+      return follow (self, batch);
     }
   if (self->end_frame == 0)
     {
@@ -255,9 +298,7 @@ look (gpointer user_data)
   g_key_file_set_double (self->report, "bar", "fraction", gtk_progress_bar_get_fraction (GTK_PROGRESS_BAR (self->bar)));
   g_key_file_save_to_file (self->report, g_getenv ("WALL_PROBE_REPORT"), NULL);
 
-  frame_pauses_free (self->pauses);
-  g_object_unref (self->picture);
-  gtk_window_close (self->window);
+  leave (self);
 
   return G_SOURCE_REMOVE;
 }

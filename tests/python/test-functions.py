@@ -82,6 +82,15 @@ def _():
     expect_equal(run_there(_functions.describe(Adder.negate), 3), -3)
 
 
+@test('/python/functions/introspected-libraries-travel-by-name')
+def _():
+    load_cloudpickle()
+    from gi.repository import Gio, GLib
+
+    expect_equal(run_there(_functions.describe(lambda n: Gio.__name__ + GLib.Variant('i', n).print_(False)), 7),
+                 'gi.repository.Gio7')
+
+
 @test('/python/functions/a-copy-of-the-process-knows-main')
 def _():
     description = _functions.describe(double, same_main=True)
