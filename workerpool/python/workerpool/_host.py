@@ -112,7 +112,7 @@ class Worker:
         n_good = 0
         try:
             for result in results:
-                self._sender.dumps(result)
+                self._sender.check(result, 'the result')
                 n_good += 1
         except BaseException as exact:
             exception = exact

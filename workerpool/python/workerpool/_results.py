@@ -97,6 +97,13 @@ class AsyncResult:
             except BaseException:
                 sys.excepthook(*sys.exc_info())
 
+    def __del__(self):
+        # Nobody has asked.
+        if self._outcome is not None:
+            _, payload, error, _ = _bundles.split_outcome(self._outcome)
+            if error is None:
+                self._receiver.discard(payload)
+
     def _load(self):
         with self._lock:
             if self._outcome is None and self._failure is None:
