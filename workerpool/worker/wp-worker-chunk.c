@@ -186,8 +186,8 @@ finish_task (WpChunkRun *run,
              GError  **error)
 {
   WpWorker *self = run->worker;
-  g_autoptr (GVariant) owned_value = value;
-  g_autoptr (GError) owned_error = task_error;
+  g_autoptr (GVariant) owned_value G_GNUC_UNUSED = value;
+  g_autoptr (GError) owned_error G_GNUC_UNUSED = task_error;
   const gboolean last = is_last (run);
 
   if (task_error != NULL && (self->depth > 0 || wp_process_had_pool (self->is_thread)))
