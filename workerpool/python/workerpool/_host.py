@@ -53,7 +53,6 @@ class Worker:
         try:
             function, payload = self._open(message)
             items, limit = self._receiver.loads(payload)
-            begin = time.perf_counter()
             _runner.run(function, items, results, limit)
         except BaseException as exception:
             error = self._describe(exception)

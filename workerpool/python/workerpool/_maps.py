@@ -41,7 +41,8 @@ class Map:
         self.done = False
         self.error = None
 
-        # Index of the engine's task → (position of its first item, items, message, whose memory it keeps).
+        # Index of the engine's task → (position of its first item, items, message, whose memory it keeps, and how long
+        # it took to make).
         self._in_flight = {}
         self._n_in_flight = 0
         self._n_pushed = 0
@@ -52,10 +53,19 @@ class Map:
 
         n_jobs = pool.get_n_jobs()
         self._exact = exact
-        self._limit = _UNLIMITED if exact or chunk_size is not None else _bundles.LIMIT_S
+        self._limit = _UNLIMITED
         self._n_jobs = n_jobs
-        size = 1 if exact else chunk_size
-        self._sizer = _bundles.Sizer(n_jobs, size and max(round(size), 1), engine.get_estimate(function))
+        estimate = engine.get_estimate(function)
+        if exact:
+            self._sizer = _bundles.Sizer(n_jobs, 1)
+        elif chunk_size == 1:
+            self._limit = _bundles.FINE_LIMIT_S
+            self._sizer = _bundles.Sizer(n_jobs, None, estimate, _bundles.FINE_AIM_S)
+        elif chunk_size is not None:
+            self._sizer = _bundles.Sizer(n_jobs, max(round(chunk_size), 1))
+        else:
+            self._limit = _bundles.LIMIT_S
+            self._sizer = _bundles.Sizer(n_jobs, None, estimate)
 
         self._head = engine.begin(pool, spec, self, function).bytes
         try:
@@ -141,7 +151,7 @@ class Map:
     # Results
 
     def _settle(self, index, outcome, error, ready):
-        start, items, _ = self._in_flight.pop(index)
+        start, items, _, packing = self._in_flight.pop(index)
         self._n_in_flight -= len(items)
         if self._error is not None:
             self._discard(outcome)
@@ -152,7 +162,8 @@ class Map:
 
         n_results, payload, error, elapsed = _bundles.split_outcome(outcome)
         results = self._receiver.loads(payload) if n_results else []
-        self._sizer.note(n_results, elapsed)
+        # Large items that are no work for the worker are work for the caller.
+        self._sizer.note(n_results, max(elapsed, packing * n_results / len(items)))
         if self._engine.longest is not None and n_results:
             self._engine.longest.add(elapsed, items[0])
         self._deliver(start, results, ready)
@@ -221,7 +232,9 @@ class Map:
                     break
                 bundles.append(bundle)
                 n -= len(bundle[1])
-                messages.append(self._sender.dumps((bundle[1], self._limit), bundle[1], bundle[0]))
+                begin = time.perf_counter()
+                message = self._sender.dumps((bundle[1], self._limit), bundle[1], bundle[0])
+                messages.append((message, time.perf_counter() - begin))
                 if not self._exact and len(messages) >= 2 * self._n_jobs:
                     break
             if not messages:
@@ -283,9 +296,9 @@ class Map:
         return items
 
     def _push(self, messages, bundles):
-        n_pushed = self._batch.push([self._head + message for message in messages])
-        for (start, items), message in zip(bundles[:n_pushed], messages):
-            self._in_flight[self._n_pushed] = start, items, message
+        n_pushed = self._batch.push([self._head + message for message, _ in messages])
+        for (start, items), (message, packing) in zip(bundles[:n_pushed], messages):
+            self._in_flight[self._n_pushed] = start, items, message, packing
             self._n_pushed += 1
             self._n_in_flight += len(items)
         self._rests.extend(bundles[n_pushed:])

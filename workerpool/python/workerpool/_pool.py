@@ -149,7 +149,7 @@ class WorkerPool(_extras.Extras):
         if spec.order_tasks and chunk_size is None:
             chunk_size = max(1, (checked.length or 1) // (n_jobs * _arguments.SPLITS_PER_JOB))
         # The engine sees to each task by itself.
-        exact = (chunk_size == 1 or task_timeout is not None or worker_lifespan is not None or spec.order_tasks
+        exact = (task_timeout is not None or worker_lifespan is not None or spec.order_tasks
                  or python.max_retries > 0 or self.get_enable_insights())
         if progress_bar:
             _progress.check(progress_bar_options, progress_bar_style)
