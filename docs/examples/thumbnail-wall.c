@@ -110,7 +110,7 @@ on_folder_loading (GtkDirectoryList *folder, GParamSpec *pspec, ThumbnailWall *s
 }
 
 void
-on_cancel_clicked (GtkButton *button, ThumbnailWall *self)
+on_cancelled (GtkWidget *widget, ThumbnailWall *self)
 {
   wp_batch_cancel (self->batch);
 }

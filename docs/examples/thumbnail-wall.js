@@ -102,7 +102,7 @@ const ThumbnailWall = GObject.registerClass({
     }
   }
 
-  on_cancel_clicked() {
+  on_cancelled() {
     this._batch.cancel();
   }
 });

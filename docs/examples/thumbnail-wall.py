@@ -102,7 +102,7 @@ class ThumbnailWall(Adw.ApplicationWindow):
             tile.set_css_classes(['image'])
 
     @Gtk.Template.Callback()
-    def on_cancel_clicked(self, button):
+    def on_cancelled(self, widget):
         self.batch.cancel()
 
 

@@ -106,7 +106,7 @@ class ThumbnailWall : Adw.ApplicationWindow
   }
 
   [GtkCallback]
-  private void on_cancel_clicked ()
+  private void on_cancelled ()
   {
     batch.cancel ();
   }
