@@ -7,11 +7,13 @@ import asyncio
 import concurrent.futures
 import os
 import signal
+import subprocess
 import sys
 import threading
 
 sys.dont_write_bytecode = True
-from pools import Gate, IS_THREADING, PATIENCE_S, expect_raises, main, make_pool, pool_test, wait_for  # noqa: E402
+from pools import Gate, IS_THREADING, METHOD, PATIENCE_S  # noqa: E402
+from pools import expect_raises, main, make_pool, pool_test, wait_for  # noqa: E402
 from tap import expect, expect_equal  # noqa: E402
 
 
@@ -155,6 +157,16 @@ def _(pool, executor):
             gate.open()
         pool.terminate()
         wait_for(lambda: all(future.done() for future in futures), 'the end of the futures')
+
+@pool_test('executor/a-program-ends-while-calls-run')
+def _():
+    script = (f'import time\nfrom workerpool import WorkerPool\npool = WorkerPool(2, start_method={METHOD!r})\n'
+              'pool.apply(abs, (1,))\nexecutor = pool.as_executor()\n'
+              'left = [executor.submit(time.sleep, 3600) for _ in range(9)], pool.map_async(time.sleep, [3600] * 9)\n')
+    done = subprocess.run([sys.executable, '-c', script], capture_output=True, encoding='utf-8', timeout=PATIENCE_S,
+                          check=False)
+    expect_equal((done.returncode, done.stdout), (0, ''), f'the end of a program that says {done.stderr!r},')
+
 
 if not IS_THREADING:
     @run('a-death-costs-one-future')
