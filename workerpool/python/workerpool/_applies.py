@@ -8,7 +8,7 @@ from gi.repository import GLib
 
 from . import _batch, _engine, _failures, _host
 from ._raw import Wp, to_bytes, to_variant
-from ._results import AsyncResult
+from ._results import AsyncResult, read_outcome
 
 _SLICE_US = int(_engine.SLICE_S * 1e6)
 
@@ -37,12 +37,13 @@ class Desk:
         return result
 
     def call(self, pool, spec, function, args, kwargs, task_timeout, max_retries):
-        """As send (), for a caller that waits: the thread that waits is the one that hears of the end."""
-        result = AsyncResult(_Describe(function))
-        head = self._engine.begin(pool, spec, result, function)
+        """As send (), for a caller that waits: the thread that waits is the one that hears of the end.
+
+        Returns the value and what the call has raised."""
+        call = object()
         apply = None
+        head = self._engine.begin(pool, spec, call, function)
         try:
-            result.set_receiver(self._engine.make_receiver())
             message = self._dump(args, kwargs)
             options = None
             if task_timeout is not None or max_retries:
@@ -51,17 +52,23 @@ class Desk:
                 apply = Wp.WorkerPool.start_apply(pool, _host.APPLY, to_variant(head.bytes + message), options)
             while not apply.wait(_SLICE_US):
                 pass
-            try:
-                result.settle(to_bytes(apply.get_value()), None)
-            except GLib.Error as error:
-                result.settle(None, error)
+            return self._read(apply, function)
         except BaseException:
             if apply is not None:
                 apply.cancel()
             raise
         finally:
-            self._engine.end(result)
-        return result
+            self._engine.end(call)
+
+    def _read(self, apply, function):
+        try:
+            outcome = to_bytes(apply.get_value())
+        except GLib.Error as error:
+            return None, _Describe(function)(_failures.translate(error))
+        try:
+            return read_outcome(self._engine.make_receiver(), outcome), None
+        except BaseException as error:
+            return None, error
 
     def _dump(self, args, kwargs):
         return self._engine.make_sender().dumps((args, kwargs), (*args, *kwargs.values()), what='argument')

@@ -182,13 +182,17 @@ class WorkerPool(_extras.Extras):
         plan = self._plan_apply(func, args, kwargs, worker_init, worker_exit, task_timeout, worker_init_timeout,
                                 worker_exit_timeout)
         try:
-            result = self._python.desk.call(self, *plan)
+            value, failure = self._python.desk.call(self, *plan)
         except BaseException as error:
             if not isinstance(error, Exception):
                 self._python.engine.abandon(self, error)
             raise
-        _call_back(result, callback, error_callback)
-        return result.get()
+        called, outcome = (callback, value) if failure is None else (error_callback, failure)
+        if called is not None:
+            called(outcome)
+        if failure is not None:
+            raise failure
+        return value
 
     def apply_async(self, func, args=(), kwargs=None, callback=None, error_callback=None, worker_init=None,
                     worker_exit=None, task_timeout=None, worker_init_timeout=None, worker_exit_timeout=None, *data):
@@ -211,9 +215,9 @@ class WorkerPool(_extras.Extras):
                     worker_exit_timeout):
         _arguments.check_callable('func', func)
         _arguments.check_calls(worker_init, worker_exit, task_timeout, worker_init_timeout, worker_exit_timeout)
-        spec = self._python.spec.replace(worker_init, worker_exit, worker_init_timeout, worker_exit_timeout, None)
-        if self._python.engine.is_started and worker_init is None and worker_exit is None:
-            spec = None
+        spec = None
+        if not self._python.engine.is_started or worker_init is not None or worker_exit is not None:
+            spec = self._python.spec.replace(worker_init, worker_exit, worker_init_timeout, worker_exit_timeout, None)
         if not isinstance(args, (tuple, list)):
             args = (args,)
         return spec, func, args, kwargs or {}, _engine.to_milliseconds(task_timeout), self._python.max_retries
@@ -324,15 +328,3 @@ def _make_cpu_ids(cpu_ids):
 def _check_callbacks(callback, error_callback):
     _arguments.check_callable('callback', callback, optional=True)
     _arguments.check_callable('error_callback', error_callback, optional=True)
-
-
-def _call_back(result, callback, error_callback):
-    """Of a call that has ended."""
-    try:
-        value = result.get()
-    except BaseException as error:
-        if error_callback is not None:
-            error_callback(error)
-    else:
-        if callback is not None:
-            callback(value)

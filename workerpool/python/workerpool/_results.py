@@ -117,7 +117,12 @@ class AsyncResult:
     def _read(self):
         if self._failure is not None:
             raise self._describe(_failures.translate(self._failure))
-        _, payload, error, _ = _bundles.split_outcome(self._outcome)
-        if error is not None:
-            raise _errors.restore(error)
-        return self._receiver.loads(payload)[0]
+        return read_outcome(self._receiver, self._outcome)
+
+
+def read_outcome(receiver, outcome):
+    """The value of a call, or what it has raised."""
+    _, payload, error, _ = _bundles.split_outcome(outcome)
+    if error is not None:
+        raise _errors.restore(error)
+    return receiver.loads(payload)[0]
