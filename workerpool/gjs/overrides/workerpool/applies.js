@@ -2,7 +2,7 @@
 
 // One task, and the promise of its result.
 
-/* exported run */
+/* exported note, run */
 
 const {GLib} = imports.gi;
 const Rubbish = imports.overrides.workerpool.rubbish;
@@ -12,19 +12,20 @@ const Rubbish = imports.overrides.workerpool.rubbish;
 const LONGEST_WAIT_US = 300;
 // and this for all until it goes on,
 const MOST_WAITING_US = 8000;
-// and only for functions that took no longer when they were called last.
-const QUICK_US = 1000;
+// and only for functions that the worker ran no longer when they were called last.
+const QUICK_US = 150;
 // Between two looks for a result that did not come at once.
 const FIRST_LOOK_MS = 1;
 const LAST_LOOK_MS = 20;
 const MOST_KNOWN = 1000;
 
-// How long the last call of a function has taken, by the carrier's key.
+// How long the worker ran a function when it was called last, by the carrier's key.
 const lastTimes = new Map();
 let nInFlight = 0;
 let waited = 0;
 
-function note(key, elapsed) {
+// The function of that carrier has run for so long.
+function note({key}, elapsed) {
     if (lastTimes.size >= MOST_KNOWN)
         lastTimes.clear();
     lastTimes.set(key, elapsed);
@@ -65,7 +66,6 @@ async function callNow(pool, carrier, variant, {task}) {
 async function run(pool, carrier, variant, options) {
     const isQuick = nInFlight === 0 && waited < MOST_WAITING_US && options.cancellable === null &&
         lastTimes.get(carrier.key) <= QUICK_US;
-    const started = GLib.get_monotonic_time();
 
     nInFlight++;
     try {
@@ -74,6 +74,5 @@ async function run(pool, carrier, variant, options) {
         return value;
     } finally {
         nInFlight--;
-        note(carrier.key, GLib.get_monotonic_time() - started);
     }
 }

@@ -128,7 +128,8 @@ async function apply(pool, fn, args, options) {
         (read.task ??= new Wp.TaskOptions()).set_event_callback((_index, value) => carrier.readEvent(value, (_, event) => read.onEvent(event)));
 
     const value = await Applies.run(pool, carrier, variant, read);
-    const [results, failures] = carrier.read(value);
+    const [results, failures, elapsed] = carrier.read(value);
+    Applies.note(carrier, elapsed);
     if (failures.length > 0)
         throw failures[0][1];
     return results[0];
