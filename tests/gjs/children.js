@@ -3,7 +3,6 @@
 // What a test leaves behind.
 
 import Gio from 'gi://Gio';
-import GLib from 'gi://GLib';
 import {expectEqual, readFile, waitFor} from './tap.js';
 
 export const PID = new Gio.Credentials().get_unix_pid();
@@ -24,17 +23,6 @@ export function countChildren() {
         }
     }
     processes.close(null);
-
-    return n;
-}
-
-export function countDescriptors() {
-    const folder = GLib.Dir.open('/proc/self/fd', 0);
-    let n = 0;
-
-    while (folder.read_name() !== null)
-        n++;
-    folder.close();
 
     return n;
 }

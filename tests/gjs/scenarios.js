@@ -6,7 +6,7 @@ import GLib from 'gi://GLib';
 import System from 'system';
 import Wp from 'gi://WorkerPool?version=1.0';
 
-const N_CALLS = 100000;
+const N_CALLS = 20000;
 
 const loop = new GLib.MainLoop(null, false);
 const memory = () => {

@@ -11,10 +11,11 @@ const COMPLAINTS = /Gjs-CRITICAL|GLib-\w*-?CRITICAL|garbage collection|assertion
 
 // Workers have this in their environment.
 function listMarked(mark) {
-    const processes = GLib.Dir.open('/proc', 0);
+    const processes = Gio.File.new_for_path('/proc').enumerate_children('standard::name', 0, null);
     const marked = [];
 
-    for (let name; (name = processes.read_name()) !== null;) {
+    for (let info; (info = processes.next_file(null)) !== null;) {
+        const name = info.get_name();
         if (!/^\d+$/.test(name))
             continue;
         try {
@@ -25,7 +26,7 @@ function listMarked(mark) {
             // It has ended meanwhile.
         }
     }
-    processes.close();
+    processes.close(null);
 
     return marked;
 }

@@ -124,8 +124,10 @@ async function apply(pool, fn, args, options) {
         throw new TypeError(`the arguments of apply are ${String(args)}: give them as an array`);
     prepare(pool, fn);
     const variant = carrier.write([args], 0);
-    if (read.onEvent !== null)
-        (read.task ??= new Wp.TaskOptions()).set_event_callback((_index, value) => carrier.readEvent(value, (_, event) => read.onEvent(event)));
+    if (read.onEvent !== null) {
+        read.task ??= new Wp.TaskOptions();
+        read.task.set_event_callback((_index, value) => carrier.readEvent(value, (_, event) => read.onEvent(event)));
+    }
 
     const value = await Applies.run(pool, carrier, variant, read);
     const [results, failures, elapsed] = carrier.read(value);
