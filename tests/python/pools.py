@@ -46,7 +46,12 @@ class Gate:
 
     def __exit__(self, *error):
         self.open()
-        shutil.rmtree(self.folder)
+        # Tasks that nobody waits for may still come to mark that they run.
+        wait_for(self._is_removed, f'the end of {self.folder}')
+
+    def _is_removed(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return not os.path.exists(self.folder)
 
     def hold(self, value=None):
         """The task: marks that it runs."""
