@@ -24,6 +24,12 @@ def shrink(number):
 class Workerpool:
     name = 'workerpool'
 
+    @staticmethod
+    def load():
+        import workerpool
+
+        workerpool.WorkerPool
+
     def __init__(self, start_method='fork', **arguments):
         from workerpool import WorkerPool
 
@@ -44,6 +50,10 @@ class Workerpool:
 
 class Multiprocessing:
     name = 'multiprocessing.Pool'
+
+    @staticmethod
+    def load():
+        import multiprocessing.pool  # noqa: F401
 
     def __init__(self, start_method='fork', initializer=None, initargs=()):
         self.pool = multiprocessing.get_context(start_method).Pool(N_WORKERS, initializer, initargs)

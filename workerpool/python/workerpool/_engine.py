@@ -2,13 +2,12 @@
 
 """How a pool of this layer uses the engine: with which settings it runs, what is in flight, and how it begins anew."""
 
-import dataclasses
 import threading
 
-from gi.repository import Gio, GLib
+from gi.repository import GLib
 
 from . import _arena, _bundles, _failures, _functions, _host, _insights, _library, _local, _payload, _settings
-from ._raw import Wp, to_bytes, to_variant
+from ._raw import Gio, Wp, to_bytes, to_variant
 
 # How long a blocking call leaves the handlers of signals waiting.
 SLICE_S = 0.05
@@ -18,36 +17,39 @@ _PATIENCE_S = 0.1
 _SHORT = 128
 
 
-@dataclasses.dataclass
 class Spec:
     """What can only be changed by starting the workers anew."""
 
-    pass_worker_id: bool = False
-    use_worker_state: bool = False
-    shared_objects: object = None
-    worker_init: object = None
-    worker_exit: object = None
-    worker_init_timeout: int = 0
-    worker_exit_timeout: int = 0
-    worker_lifespan: int = 0
-    keep_alive: bool = False
-    order_tasks: bool = False
+    def __init__(self, **settings):
+        self.pass_worker_id = False
+        self.use_worker_state = False
+        self.shared_objects = None
+        self.worker_init = None
+        self.worker_exit = None
+        # In milliseconds; 0 for none.
+        self.worker_init_timeout = 0
+        self.worker_exit_timeout = 0
+        self.worker_lifespan = 0
+        self.keep_alive = False
+        self.order_tasks = False
+        vars(self).update(settings)
 
     def replace(self, worker_init, worker_exit, worker_init_timeout, worker_exit_timeout, worker_lifespan):
         """The same pool, with what a call asks for; times are in seconds there."""
-        return dataclasses.replace(self, worker_init=worker_init, worker_exit=worker_exit,
-                                   worker_init_timeout=to_milliseconds(worker_init_timeout) or 0,
-                                   worker_exit_timeout=to_milliseconds(worker_exit_timeout) or 0,
-                                   worker_lifespan=worker_lifespan or 0)
+        return self._but(worker_init=worker_init, worker_exit=worker_exit,
+                         worker_init_timeout=to_milliseconds(worker_init_timeout) or 0,
+                         worker_exit_timeout=to_milliseconds(worker_exit_timeout) or 0,
+                         worker_lifespan=worker_lifespan or 0)
 
     def serves(self, other):
         """Whether workers that run by this can run by the other too. Those that are kept serve whoever names no other
         functions and limits for them."""
         if self.keep_alive and other.keep_alive:
-            other = dataclasses.replace(other, **{name: getattr(self, name) for name in _FOR_NEW_WORKERS
-                                                  if not getattr(other, name)})
-        return all(_is_same(getattr(self, field.name), getattr(other, field.name))
-                   for field in dataclasses.fields(self))
+            other = other._but(**{name: getattr(self, name) for name in _FOR_NEW_WORKERS if not getattr(other, name)})
+        return all(_is_same(value, getattr(other, name)) for name, value in vars(self).items())
+
+    def _but(self, **settings):
+        return Spec(**{**vars(self), **settings})
 
 
 _FOR_NEW_WORKERS = ('worker_init', 'worker_exit', 'worker_init_timeout', 'worker_exit_timeout', 'worker_lifespan')

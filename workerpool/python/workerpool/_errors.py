@@ -4,7 +4,6 @@
 
 import os
 import pickle
-import traceback
 
 from . import _pickles
 from ._pickles import SerializationError
@@ -75,6 +74,8 @@ def _chain(exception):
 
 def _format(exception):
     """The traceback, without the frames of this package that have called the task's function."""
+    import traceback
+
     trace = exception.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_PACKAGE):
         trace = trace.tb_next

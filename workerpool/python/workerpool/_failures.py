@@ -2,15 +2,12 @@
 
 """The engine's errors as exceptions of Python."""
 
-import base64
-import re
+import binascii
 
-from gi.repository import Gio, GLib
+from gi.repository import GLib
 
 from . import _errors, _host
-from ._raw import Wp
-
-_TEXT = re.compile(r'[A-Za-z0-9+/=]+$')
+from ._raw import Gio, Wp
 
 
 class WorkerDiedError(RuntimeError):
@@ -20,7 +17,8 @@ class WorkerDiedError(RuntimeError):
 def translate(error):
     """The exception for a GLib.Error."""
     if error.domain == _host.ERROR_DOMAIN:
-        return _errors.restore(base64.b64decode(_TEXT.search(error.message)[0]))
+        # What follows whatever the engine says before it.
+        return _errors.restore(binascii.a2b_base64(error.message.split()[-1]))
     if error.matches(Gio.io_error_quark(), Gio.IOErrorEnum.TIMED_OUT):
         return TimeoutError(error.message)
     if error.matches(Wp.error_quark(), Wp.Error.NESTED):

@@ -2,17 +2,17 @@
 
 """The worker's side: what a worker of a Python pool does with the messages it is sent."""
 
-import base64
+import binascii
 import functools
 import os
 import sys
 import threading
 import time
 
-from gi.repository import Gio, GLib
+from gi.repository import GLib
 
 from . import _arena, _arguments, _bundles, _errors, _functions, _library, _local, _payload, _runner, _settings
-from ._raw import Wp, to_bytes, to_variant
+from ._raw import Gio, Wp, to_bytes, to_variant
 
 # The names under which the pool calls these. What an init or exit function raises is the message of an error of that
 # domain.
@@ -153,7 +153,7 @@ def forget_workers():
 def _report_hook(worker, exception):
     """As an error that the pool finds again."""
     same_main = worker is not None and worker.settings.same_main
-    text = base64.b64encode(_errors.describe(exception, same_main)).decode()
+    text = binascii.b2a_base64(_errors.describe(exception, same_main), newline=False).decode()
     return GLib.Error.new_literal(GLib.quark_from_string(ERROR_DOMAIN), text, 0)
 
 
