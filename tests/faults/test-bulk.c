@@ -326,7 +326,6 @@ test_large (void)
   g_autoptr (GVariant) items = g_variant_ref_sink (
       g_variant_new_parsed ("[(%t, %u), (%t, %u), (%t, %u)]", (guint64) 100, RUNNING, large, RUNNING, large - 1, RUNNING));
   g_autoptr (WpResult) second = NULL;
-  g_autoptr (GVariant) third = NULL;
   g_auto (Block) block = { NULL };
   g_autoptr (GError) error = NULL;
 

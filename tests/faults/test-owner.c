@@ -285,7 +285,8 @@ test_killed_above_bad_workers (void)
       gint64 start;
 
       if (g_str_equal (ways[i / 2], "stops"))
-        tree_wait_stopped ();
+        /* All: one that stops itself when it has been told of the owner's death, and before it acts, stays. */
+        tree_wait_stopped (N_JOBS);
       start = g_get_monotonic_time ();
       g_subprocess_force_exit (owner);
       wait_for_owner (owner);

@@ -200,20 +200,22 @@ tree_signal_at_random (GRand *rand, int signum)
 }
 
 void
-tree_wait_stopped (void)
+tree_wait_stopped (guint n)
 {
   const gint64 end_time = g_get_monotonic_time () + PATIENCE_S * G_TIME_SPAN_SECOND;
 
   for (;;)
     {
       g_autoptr (GArray) processes = tree_list ();
+      guint n_stopped = 0;
 
       for (guint i = 0; i < processes->len; i++)
-        if (g_array_index (processes, TreeProcess, i).state == 'T')
-          return;
+        n_stopped += g_array_index (processes, TreeProcess, i).state == 'T';
+      if (n_stopped >= n)
+        return;
 
       if (g_get_monotonic_time () > end_time)
-        g_error ("No process has stopped");
+        g_error ("Only %u of %u processes have stopped", n_stopped, n);
       g_thread_yield ();
     }
 }

@@ -22,8 +22,8 @@ guint     tree_count           (void);
 /* Waits until none is left, and returns after how many microseconds; fails the test, and says what is left, when it
  * does not come to it. */
 gint64    tree_wait_gone       (void);
-/* Waits until one of them is stopped. */
-void      tree_wait_stopped    (void);
+/* Waits until n of them are stopped. */
+void      tree_wait_stopped    (guint n);
 /* Sends a signal, and SIGKILL after SIGSTOP, to one that is alive, and never to another process that has its number by
  * now; FALSE if there was none. */
 gboolean  tree_signal_at_random (GRand *rand, int signum);
