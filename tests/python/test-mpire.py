@@ -453,7 +453,7 @@ import os, signal, time
 from workerpool import WorkerPool
 def hold(number):
     # Whole, as the other worker writes too.
-    os.write(1, b'%d\n' % os.getpid())
+    os.write(1, b'%d\\n' % os.getpid())
     time.sleep(3600)
 with WorkerPool(2, start_method={METHOD!r}) as pool:
     try:
