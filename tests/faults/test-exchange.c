@@ -146,8 +146,7 @@ relay (WpTaskContext *context, GVariant *args, gpointer user_data, GError **erro
         {
           g_assert_cmpuint (next_length, ==, 0);
           if (!fails)
-            return g_variant_new_from_data (G_VARIANT_TYPE_BYTESTRING, g_memdup2 (bytes, length), length, TRUE,
-                                            NULL, NULL);
+            return g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, bytes, length, 1);
           g_set_error_literal (error, FAILURE, 7, "as told");
           return NULL;
         }

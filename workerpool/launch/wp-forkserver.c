@@ -277,17 +277,27 @@ bereave_workers (WpForkserver *self,
 /* Messages */
 
 /* The kernel says which process a pidfd is of: no process any more, if the server has waited for it already. A signal
- * that is sent by such a one reaches nobody. */
+ * that is sent by such a one reaches nobody. Where no descriptor is left to ask with, the worker goes without, as
+ * that of a server that had none to send: *fd is closed and -1. */
 static gboolean
-is_pidfd_of (int fd,
-             int pid)
+check_pidfd (int *fd,
+             int  pid)
 {
-  g_autofree char *path = g_strdup_printf ("/proc/self/fdinfo/%d", fd);
+  g_autofree char *path = g_strdup_printf ("/proc/self/fdinfo/%d", *fd);
   g_autofree char *wanted = g_strdup_printf ("\nPid:\t%d\n", pid);
   g_autofree char *info = NULL;
+  g_autoptr (GError) error = NULL;
 
-  return g_file_get_contents (path, &info, NULL, NULL) &&
-         (strstr (info, wanted) != NULL || strstr (info, "\nPid:\t-1\n") != NULL);
+  if (g_file_get_contents (path, &info, NULL, &error))
+    return strstr (info, wanted) != NULL || strstr (info, "\nPid:\t-1\n") != NULL;
+
+  if (!g_error_matches (error, G_FILE_ERROR, G_FILE_ERROR_MFILE) &&
+      !g_error_matches (error, G_FILE_ERROR, G_FILE_ERROR_NFILE))
+    return FALSE;
+
+  close (*fd);
+  *fd = -1;
+  return TRUE;
 }
 
 static gboolean
@@ -327,7 +337,7 @@ take_started (WpForkserver          *self,
     flaw = "the start of a worker that it was not asked for";
   else if (message->pid == getpid () || message->pid == getpgrp () || message->pid == self->pid)
     flaw = "a number that is no worker's process";
-  else if (fd >= 0 && !is_pidfd_of (fd, message->pid))
+  else if (fd >= 0 && !check_pidfd (&fd, message->pid))
     flaw = "a descriptor that is not its worker's";
 
   if (flaw != NULL)
