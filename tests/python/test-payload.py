@@ -163,4 +163,19 @@ def _():
             raise AssertionError(f'{message!r} is a message')
 
 
+@test('/python/payload/buffers-beyond-the-message-are-an-error')
+def _():
+    message = _payload.Sender().dumps(bytes(1 << 17))
+    place = _payload._HEAD.size
+    begin, size = _payload._PLACE.unpack_from(message, place)
+    for wrong in (begin, size + 1), (len(message), 1), (1 << 62, size), (begin, 1 << 62):
+        bad = message[:place] + _payload._PLACE.pack(*wrong) + message[place + _payload._PLACE.size:]
+        try:
+            _payload.Receiver().loads(bad)
+        except SerializationError as error:
+            expect('that were sent' in str(error), f'it says {str(error)!r}')
+        else:
+            raise AssertionError(f'{wrong} is a place in a message of {len(message)} bytes')
+
+
 main()
